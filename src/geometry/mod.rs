@@ -1,0 +1,3 @@
+//! Rotations, cameras, rigid alignment, measures of meshes.
+
+pub mod camera;
