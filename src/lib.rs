@@ -13,6 +13,9 @@ pub mod formats;
 /// Rotations, cameras, alignment, measures of meshes.
 pub mod geometry;
 
+/// The device networks run on, weight files, the fast CPU convolution.
+pub mod tensors;
+
 /// SMPL's mathematics for the built-in body and for licensed files; joint sets; parts.
 pub mod body;
 
