@@ -78,8 +78,13 @@ impl Cancel {
 }
 
 /// Holds the newest value only: the writer never waits, the reader never sees a queue.
-#[derive(Clone)]
 pub struct Slot<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
