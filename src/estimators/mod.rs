@@ -3,6 +3,8 @@
 //!
 //! Picture + Person ──Estimator──▶ Estimate ──Refiner──▶ Estimate + Trajectory ──▶ Uncertainty
 
+pub mod humaniflow;
+
 use crate::body::{BodyState, Trajectory};
 use crate::formats::picture::Picture;
 use crate::geometry::camera::Camera;

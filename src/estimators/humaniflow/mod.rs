@@ -1,0 +1,10 @@
+//! HuManiFlow (Sengupta et al., CVPR 2023): edges and keypoint heatmaps to normalising flows on SO(3),
+//! one a body part, each conditioned on the rotations of its ancestors in the kinematic tree.
+//!
+//! features ──heads──▶ shape, global rotation, camera ──context──▶ 23 [`flow::PartFlow`]s, root to leaf
+
+pub mod dense;
+pub mod flow;
+pub mod so3;
+pub mod spline;
+pub mod transforms;
