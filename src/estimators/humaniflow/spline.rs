@@ -150,8 +150,8 @@ impl<R: Real> RawSpline<'_, R> {
         let delta = (ys[k + 1] - ys[k]) / width;
         let w_end = (d0 / d1).sqrt();
         let w_middle = (lambda * d0 + (R::ONE - lambda) * w_end * d1) / delta;
-        let y_middle = ((R::ONE - lambda) * ys[k] + lambda * w_end * ys[k + 1])
-            / ((R::ONE - lambda) + lambda * w_end);
+        let y_middle =
+            ((R::ONE - lambda) * ys[k] + lambda * w_end * ys[k + 1]) / ((R::ONE - lambda) + lambda * w_end);
         Segment { x: xs[k], width, lambda, y: ys[k], y_end: ys[k + 1], y_middle, w_middle, w_end }
     }
 
@@ -195,9 +195,8 @@ mod tests {
         let limits = SplineLimits::in_box(3.0);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..200 {
-            let mut draw = |count: usize| -> Vec<f64> {
-                (0..count).map(|_| rng.random_range(-2.0..2.0)).collect()
-            };
+            let mut draw =
+                |count: usize| -> Vec<f64> { (0..count).map(|_| rng.random_range(-2.0..2.0)).collect() };
             let (widths, heights, derivatives, lambdas) = (draw(5), draw(5), draw(4), draw(5));
             let spline = RawSpline {
                 widths: &widths,
