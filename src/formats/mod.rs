@@ -3,4 +3,15 @@
 //! file ──▶ limits checked ──▶ arrays, pictures ──▶ the rooms below
 //! results ──▶ a temporary file beside the target ──▶ renamed over it
 
+pub mod array;
+pub mod atomic;
+pub mod error;
+pub mod model_files;
+pub mod npy;
+pub mod npz;
 pub mod picture;
+
+pub use array::{Array, ArrayData};
+pub use error::{FormatError, Limits};
+pub use npz::Npz;
+pub use picture::Picture;
