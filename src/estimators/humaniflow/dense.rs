@@ -154,9 +154,6 @@ impl<R: Real> Dense<R> {
         }
     }
 
-    pub(crate) fn bias(&self) -> &[R] {
-        &self.bias
-    }
 }
 
 /// Dense layers with ReLU between them and nothing after the last.

@@ -3,8 +3,11 @@
 //!
 //! features ──heads──▶ shape, global rotation, camera ──context──▶ 23 [`flow::PartFlow`]s, root to leaf
 
+pub mod config;
 pub mod dense;
 pub mod flow;
+pub mod model;
 pub mod so3;
 pub mod spline;
 pub mod transforms;
+pub mod weights;
