@@ -14,8 +14,7 @@ pub fn uniform(name: &str, seed: u64, count: usize) -> Vec<f64> {
         .fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (1..=count as u64)
         .map(|i| {
-            let mut z =
-                hash.wrapping_add(seed).wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut z = hash.wrapping_add(seed).wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             z ^= z >> 31;

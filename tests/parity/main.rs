@@ -9,6 +9,7 @@ mod compare;
 
 mod body;
 mod formats;
+mod hash1;
 mod humaniflow;
 mod humaniflow_vision;
 mod keypoints;

@@ -153,7 +153,6 @@ impl<R: Real> Dense<R> {
             );
         }
     }
-
 }
 
 /// Dense layers with ReLU between them and nothing after the last.

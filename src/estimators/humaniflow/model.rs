@@ -200,7 +200,8 @@ impl<R: Real> FlowModel<R> {
     /// Context of one part for all rows; `shared` has one row for all or one for each.
     fn context(&self, part: usize, shared: &[R], rotations: &[Vec<[R; 9]>], rows: usize) -> Vec<R> {
         let width = self.config.context;
-        let stride = if shared.len() == self.config.parts() * width { 0 } else { self.config.parts() * width };
+        let stride =
+            if shared.len() == self.config.parts() * width { 0 } else { self.config.parts() * width };
         let mut context = Vec::with_capacity(rows * width);
         for row in 0..rows {
             context.extend_from_slice(&shared[row * stride + part * width..][..width]);
