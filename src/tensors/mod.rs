@@ -35,6 +35,6 @@ pub enum TensorError {
     Missing { count: usize, first: String, path: PathBuf },
     #[error("weights {name} have shape {found:?}, the network expects {expected:?}: {path}")]
     Shape { name: String, found: Vec<usize>, expected: Vec<usize>, path: PathBuf },
-    #[error("cannot write weights: {reason}: {path}")]
-    Write { reason: String, path: PathBuf },
+    #[error(transparent)]
+    Write(#[from] crate::formats::FormatError),
 }

@@ -12,6 +12,7 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::TensorError;
+use crate::formats::atomic::write_atomic;
 
 /// One tensor of a weight file, row-major.
 #[derive(Clone, Debug)]
@@ -174,8 +175,8 @@ pub fn save<M: Module>(
     let tensors = collect(module, path)?;
     check_finite(&tensors, path)?;
     let bytes = to_bytes(&tensors, precision, metadata)
-        .map_err(|e| TensorError::Write { reason: e.to_string(), path: path.into() })?;
-    write_whole(path, &bytes).map_err(|e| TensorError::Write { reason: e.to_string(), path: path.into() })
+        .map_err(|e| TensorError::Malformed { reason: e.to_string(), path: path.into() })?;
+    Ok(write_atomic(path, &bytes)?)
 }
 
 /// The bytes of a safetensors file.
@@ -207,15 +208,6 @@ pub fn to_bytes(
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
     let metadata = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
     safetensors::serialize(views, metadata)
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]
