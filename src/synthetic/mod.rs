@@ -1,1 +1,37 @@
-//! To be filled by the commits that follow.
+//! Training data made on the fly: people in random poses, shapes, clothes and light before random cameras.
+//!
+//! [`PoseSource`] + shape + [`CameraConfig`] ──[`sample_lifting`]──▶ keypoints and 3D truth, no picture
+//! Item `i` of seed `s` is a function of (s, i) alone: threads and order never change it.
+
+pub mod camera;
+mod gaussian;
+pub mod pose_file;
+pub mod poses;
+pub mod prior;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+pub use camera::{CameraConfig, Viewpoint};
+pub use pose_file::PoseFile;
+pub use poses::{PoseSource, WorldPose};
+pub use prior::{PosePrior, PriorFitConfig, fit_prior};
+
+use crate::formats::FormatError;
+
+/// The random stream of one item.
+pub fn stream(seed: u64, item: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(item);
+    rng
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SyntheticError {
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error("{0}")]
+    Poses(String),
+    #[error("cancelled")]
+    Cancelled,
+}
