@@ -1,3 +1,6 @@
 //! Rotations, cameras, rigid alignment, measures of meshes.
 
+pub mod align;
 pub mod camera;
+pub mod published_cameras;
+pub mod rotations;

@@ -1,0 +1,213 @@
+//! Joints and COCO keypoints of a body in closed form, without its mesh and without correctives, with gradients.
+//!
+//! A keypoint is a weighed sum of skinned points. Summed over the points first, it is one local point and one
+//! mass a joint: `c = Σ_k R_k A_ck(β) + m_ck t_k`, with A affine in β. A few microseconds a body; used to make
+//! training data and to refine estimates.
+
+use glam::{Mat3, Vec3};
+
+use super::error::BodyError;
+use super::model::BodyModel;
+use super::state::{BodyState, JOINTS};
+
+/// COCO's keypoints.
+const KEYPOINTS: usize = 17;
+
+/// One joint's share of one keypoint.
+#[derive(Clone, Debug)]
+struct Share {
+    keypoint: usize,
+    joint: usize,
+    mass: f32,
+    /// Local point of the mean body, relative to the joint, times the mass.
+    local: Vec3,
+}
+
+/// What the closed form needs of a body.
+#[derive(Clone, Debug)]
+pub struct KeypointChain {
+    betas: usize,
+    parents: [usize; JOINTS],
+    rest: [Vec3; JOINTS],
+    /// A beta after the other, 24 each.
+    rest_directions: Vec<Vec3>,
+    shares: Vec<Share>,
+    /// A beta after the other, as many as shares each.
+    local_directions: Vec<Vec3>,
+}
+
+/// Joints and keypoints of one body, with what the gradient needs again. Made once, filled many times.
+#[derive(Clone, Debug)]
+pub struct ChainPoints {
+    pub joints: [Vec3; JOINTS],
+    pub coco: [Vec3; KEYPOINTS],
+    /// World rotation of each joint.
+    pub rotations: [Mat3; JOINTS],
+    /// Share of each keypoint that each joint carries, in world axes, relative to the joint.
+    arms: Vec<Vec3>,
+}
+
+/// Gradients with respect to what a body does.
+#[derive(Clone, Debug)]
+pub struct ChainGradient {
+    pub betas: Vec<f32>,
+    /// Per joint, the root first: with respect to ω in `R ← R exp(ω)` of its local rotation.
+    pub rotations: [Vec3; JOINTS],
+    pub transl: Vec3,
+}
+
+impl KeypointChain {
+    /// # Errors
+    /// `Shape` for a body whose tree is not SMPL's 24 joints.
+    pub fn new(model: &BodyModel) -> Result<Self, BodyError> {
+        if model.num_joints() != JOINTS {
+            return Err(BodyError::Shape(format!(
+                "keypoints without a mesh need a body of {JOINTS} joints, this one has {}",
+                model.num_joints()
+            )));
+        }
+        let betas = model.num_betas();
+        let mut shares = Vec::new();
+        let mut local_directions = vec![Vec::new(); betas];
+        for keypoint in 0..KEYPOINTS {
+            for joint in 0..JOINTS {
+                let mut mass = 0.0f64;
+                let mut local = glam::DVec3::ZERO;
+                let mut directions = vec![glam::DVec3::ZERO; betas];
+                for (point, share) in model.coco17.entries(keypoint) {
+                    let (index, value) = model.weights.row(point);
+                    let Some(at) = index.iter().position(|own| *own as usize == joint) else { continue };
+                    let factor = f64::from(share) * f64::from(value[at]);
+                    mass += factor;
+                    local += (model.v_template[point] - model.joints_template[joint]).as_dvec3() * factor;
+                    for (beta, direction) in directions.iter_mut().enumerate() {
+                        let of_point = Vec3::from_slice(&model.shapedirs[beta][3 * point..3 * point + 3]);
+                        *direction += (of_point - model.joints_shapedirs[beta][joint]).as_dvec3() * factor;
+                    }
+                }
+                if mass.abs() > 0.0 {
+                    shares.push(Share { keypoint, joint, mass: mass as f32, local: local.as_vec3() });
+                    for (beta, direction) in directions.iter().enumerate() {
+                        local_directions[beta].push(direction.as_vec3());
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            betas,
+            parents: std::array::from_fn(|joint| model.parent(joint).unwrap_or(0)),
+            rest: std::array::from_fn(|joint| model.joints_template[joint]),
+            rest_directions: model.joints_shapedirs.iter().flatten().copied().collect(),
+            shares,
+            local_directions: local_directions.into_iter().flatten().collect(),
+        })
+    }
+
+    pub fn num_betas(&self) -> usize {
+        self.betas
+    }
+
+    /// Room for the results of [`KeypointChain::forward`].
+    pub fn points(&self) -> ChainPoints {
+        ChainPoints {
+            joints: [Vec3::ZERO; JOINTS],
+            coco: [Vec3::ZERO; KEYPOINTS],
+            rotations: [Mat3::IDENTITY; JOINTS],
+            arms: vec![Vec3::ZERO; self.shares.len()],
+        }
+    }
+
+    /// Room for the results of [`KeypointChain::backward`].
+    pub fn gradient(&self) -> ChainGradient {
+        ChainGradient { betas: vec![0.0; self.betas], rotations: [Vec3::ZERO; JOINTS], transl: Vec3::ZERO }
+    }
+
+    /// As [`KeypointChain::forward`] for a state.
+    pub fn forward_state(&self, state: &BodyState, out: &mut ChainPoints) {
+        let mut rotations = [state.global_orient; JOINTS];
+        rotations[1..].copy_from_slice(&state.body_pose);
+        self.forward(&state.betas, &rotations, state.transl, out);
+    }
+
+    /// Joints and keypoints for local rotations, the root's first. Missing betas are zero, further ones left out.
+    pub fn forward(&self, betas: &[f32], rotations: &[Mat3; JOINTS], transl: Vec3, out: &mut ChainPoints) {
+        let mut rest = self.rest;
+        for (beta, directions) in betas.iter().zip(self.rest_directions.chunks_exact(JOINTS)) {
+            for (joint, direction) in rest.iter_mut().zip(directions) {
+                *joint += *direction * *beta;
+            }
+        }
+        out.rotations[0] = rotations[0];
+        out.joints[0] = rest[0] + transl;
+        for joint in 1..JOINTS {
+            let parent = self.parents[joint];
+            out.rotations[joint] = out.rotations[parent] * rotations[joint];
+            out.joints[joint] = out.joints[parent] + out.rotations[parent] * (rest[joint] - rest[parent]);
+        }
+
+        for (arm, share) in out.arms.iter_mut().zip(&self.shares) {
+            *arm = share.local;
+        }
+        let count = self.shares.len().max(1);
+        for (beta, directions) in betas.iter().zip(self.local_directions.chunks_exact(count)) {
+            for (arm, direction) in out.arms.iter_mut().zip(directions) {
+                *arm += *direction * *beta;
+            }
+        }
+        out.coco = [Vec3::ZERO; KEYPOINTS];
+        for (arm, share) in out.arms.iter_mut().zip(&self.shares) {
+            *arm = out.rotations[share.joint] * *arm;
+            out.coco[share.keypoint] += *arm + out.joints[share.joint] * share.mass;
+        }
+    }
+
+    /// Gradients of a scalar, given its gradients with respect to the joints and keypoints that
+    /// [`KeypointChain::forward`] last put into `points`. Overwrites `out`.
+    ///
+    /// Each gradient is a force on a point; what turns a joint is the torque of all forces on its subtree.
+    pub fn backward(
+        &self,
+        points: &ChainPoints,
+        grad_joints: &[Vec3; JOINTS],
+        grad_coco: &[Vec3; KEYPOINTS],
+        out: &mut ChainGradient,
+    ) {
+        let mut force = *grad_joints;
+        let mut torque: [Vec3; JOINTS] = std::array::from_fn(|joint| points.joints[joint].cross(grad_joints[joint]));
+        for (share, arm) in self.shares.iter().zip(&points.arms) {
+            let pull = grad_coco[share.keypoint];
+            force[share.joint] += pull * share.mass;
+            torque[share.joint] += (*arm + points.joints[share.joint] * share.mass).cross(pull);
+        }
+        for joint in (1..JOINTS).rev() {
+            let parent = self.parents[joint];
+            force[parent] += force[joint];
+            torque[parent] += torque[joint];
+        }
+        for joint in 0..JOINTS {
+            let about = torque[joint] - points.joints[joint].cross(force[joint]);
+            out.rotations[joint] = points.rotations[joint].transpose() * about;
+        }
+        out.transl = force[0];
+
+        // Rest places of the joints: a child's place pulls along its parent's axes.
+        let mut rest = [Vec3::ZERO; JOINTS];
+        rest[0] = force[0];
+        for joint in 1..JOINTS {
+            let parent = self.parents[joint];
+            let pull = points.rotations[parent].transpose() * force[joint];
+            rest[joint] += pull;
+            rest[parent] -= pull;
+        }
+        for (beta, directions) in out.betas.iter_mut().zip(self.rest_directions.chunks_exact(JOINTS)) {
+            *beta = rest.iter().zip(directions).map(|(pull, direction)| pull.dot(*direction)).sum();
+        }
+        let count = self.shares.len().max(1);
+        for (at, share) in self.shares.iter().enumerate() {
+            let pull = points.rotations[share.joint].transpose() * grad_coco[share.keypoint];
+            for (beta, grad) in out.betas.iter_mut().enumerate() {
+                *grad += pull.dot(self.local_directions[beta * count + at]);
+            }
+        }
+    }
+}
