@@ -7,9 +7,29 @@ use super::model::Family;
 
 /// SMPL's 24 joints.
 pub const SMPL_NAMES: [&str; 24] = [
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle",
-    "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand",
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
     "right_hand",
 ];
 
@@ -23,8 +43,22 @@ pub const SMPL_MIRROR: [usize; 24] =
 
 /// COCO's 17 keypoints.
 pub const COCO_NAMES: [&str; 17] = [
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
     "right_ankle",
 ];
 
@@ -32,8 +66,24 @@ pub const COCO_MIRROR: [usize; 17] = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 
 
 /// Lines that make a skeleton of COCO's keypoints: limbs, shoulders, hips, sides, face.
 pub const COCO_EDGES: [(usize, usize); 18] = [
-    (5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12),
-    (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+    (5, 7),
+    (7, 9),
+    (6, 8),
+    (8, 10),
+    (11, 13),
+    (13, 15),
+    (12, 14),
+    (14, 16),
+    (5, 6),
+    (11, 12),
+    (5, 11),
+    (6, 12),
+    (0, 1),
+    (0, 2),
+    (1, 3),
+    (2, 4),
+    (3, 5),
+    (4, 6),
 ];
 
 /// COCO's eight limb segments (upper and lower arms, thighs, shins).
@@ -42,8 +92,23 @@ pub const COCO_LIMBS: [(usize, usize); 8] =
 
 /// Human3.6M's 17 joints in the data set's order; the built-in body's `h36m17` has it.
 pub const H36M_NAMES: [&str; 17] = [
-    "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "spine", "thorax",
-    "nose", "head", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+    "pelvis",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "spine",
+    "thorax",
+    "nose",
+    "head",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
 ];
 
 /// Mirror of Human3.6M's joints; the same whichever leg comes first.
@@ -51,8 +116,20 @@ pub const H36M_MIRROR: [usize; 17] = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 
 
 /// LSP's 14 joints, on which pose errors are measured.
 pub const LSP_NAMES: [&str; 14] = [
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
-    "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "neck",
+    "head_top",
 ];
 
 pub const LSP_MIRROR: [usize; 14] = [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13];
@@ -67,23 +144,21 @@ pub const OPENPOSE25_MIRROR: [usize; 25] =
 /// The 21 points that published code picks from SMPL's and SMPL-H's mesh: nose, right and left eye, right and
 /// left ear; left big toe, small toe, heel, the same right; left thumb to little finger, the same right.
 pub const PICKED_SMPL: [usize; 21] = [
-    332, 6260, 2800, 4071, 583, 3216, 3226, 3387, 6617, 6624, 6787, 2746, 2319, 2445, 2556, 2673, 6191, 5782, 5905,
-    6016, 6133,
+    332, 6260, 2800, 4071, 583, 3216, 3226, 3387, 6617, 6624, 6787, 2746, 2319, 2445, 2556, 2673, 6191, 5782,
+    5905, 6016, 6133,
 ];
 
 /// The same points of SMPL-X's mesh.
 pub const PICKED_SMPLX: [usize; 21] = [
-    9120, 9929, 9448, 616, 6, 5770, 5780, 8846, 8463, 8474, 8635, 5361, 4933, 5058, 5169, 5286, 8079, 7669, 7794,
-    7905, 8022,
+    9120, 9929, 9448, 616, 6, 5770, 5780, 8846, 8463, 8474, 8635, 5361, 4933, 5058, 5169, 5286, 8079, 7669,
+    7794, 7905, 8022,
 ];
 
 /// COCO's keypoints among SMPL's joints (below 24) and picked points (from 24).
-pub const COCO_FROM_SMPL24: [usize; 17] =
-    [24, 26, 25, 28, 27, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8];
+pub const COCO_FROM_SMPL24: [usize; 17] = [24, 26, 25, 28, 27, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8];
 
 /// Human3.6M's joints, in the data set's order, among SMPL's joints and picked points: an analogue by name.
-pub const H36M_FROM_SMPL24: [usize; 17] =
-    [0, 2, 5, 8, 1, 4, 7, 6, 12, 24, 15, 16, 18, 20, 17, 19, 21];
+pub const H36M_FROM_SMPL24: [usize; 17] = [0, 2, 5, 8, 1, 4, 7, 6, 12, 24, 15, 16, 18, 20, 17, 19, 21];
 
 /// How one joint set is read out of another.
 #[derive(Clone, Copy, Debug)]
@@ -166,8 +241,8 @@ pub const MAPS: [JointMap; 19] = [
         name: "smpl54_to_spin49",
         source: 54,
         indices: &[
-            24, 12, 17, 19, 21, 16, 18, 20, 0, 2, 5, 8, 1, 4, 7, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 8, 5, 45,
-            46, 4, 7, 21, 19, 17, 16, 18, 20, 47, 48, 49, 50, 51, 52, 53, 24, 26, 25, 28, 27,
+            24, 12, 17, 19, 21, 16, 18, 20, 0, 2, 5, 8, 1, 4, 7, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 8,
+            5, 45, 46, 4, 7, 21, 19, 17, 16, 18, 20, 47, 48, 49, 50, 51, 52, 53, 24, 26, 25, 28, 27,
         ],
     },
     JointMap { name: "spin24_to_j17", source: 24, indices: &SPIN_J17 },
@@ -311,9 +386,18 @@ mod tests {
 
     #[test]
     fn mirrors_are_their_own_inverse() {
-        for set in
-            ["smpl24", "smpl45", "smplh52", "smplx55", "coco17", "h36m17", "lsp14", "spin24", "openpose25", "spin49"]
-        {
+        for set in [
+            "smpl24",
+            "smpl45",
+            "smplh52",
+            "smplx55",
+            "coco17",
+            "h36m17",
+            "lsp14",
+            "spin24",
+            "openpose25",
+            "spin49",
+        ] {
             let mirror = mirror_of(set).unwrap();
             assert!(mirror.iter().enumerate().all(|(at, other)| mirror[*other] == at), "{set}");
         }
@@ -322,7 +406,9 @@ mod tests {
 
     #[test]
     fn trees_are_symmetric_and_parents_come_first() {
-        for (family, set) in [(Family::Smpl, "smpl24"), (Family::Smplh, "smplh52"), (Family::Smplx, "smplx55")] {
+        for (family, set) in
+            [(Family::Smpl, "smpl24"), (Family::Smplh, "smplh52"), (Family::Smplx, "smplx55")]
+        {
             let (parents, mirror) = (parents_of(family), mirror_of(set).unwrap());
             assert_eq!(parents.len(), family.joints());
             for (joint, parent) in parents.iter().enumerate().skip(1) {
@@ -340,12 +426,15 @@ mod tests {
         for (target, source) in COCO_FROM_SMPL24.iter().enumerate().filter(|(_, source)| **source < 24) {
             assert_eq!(COCO_NAMES[target], SMPL_NAMES[*source]);
         }
-        for (target, source) in H36M_FROM_SMPL24.iter().enumerate().skip(1).filter(|(_, source)| **source < 24) {
+        for (target, source) in
+            H36M_FROM_SMPL24.iter().enumerate().skip(1).filter(|(_, source)| **source < 24)
+        {
             let differs = ["spine", "thorax"].contains(&H36M_NAMES[target]);
             assert!(differs || H36M_NAMES[target] == SMPL_NAMES[*source], "{target}");
         }
         // Two ways from SPIN's joints to COCO's agree.
-        let (spread, map) = (joint_spread("coco17_to_spin24").unwrap(), joint_map("spin24_to_coco17").unwrap());
+        let (spread, map) =
+            (joint_spread("coco17_to_spin24").unwrap(), joint_map("spin24_to_coco17").unwrap());
         assert_eq!(spread.places, map.indices);
         let lsp = joint_map("smpl90_to_lsp14").unwrap();
         let through = joint_map("h36m17_to_lsp14").unwrap();

@@ -173,7 +173,8 @@ impl KeypointChain {
         out: &mut ChainGradient,
     ) {
         let mut force = *grad_joints;
-        let mut torque: [Vec3; JOINTS] = std::array::from_fn(|joint| points.joints[joint].cross(grad_joints[joint]));
+        let mut torque: [Vec3; JOINTS] =
+            std::array::from_fn(|joint| points.joints[joint].cross(grad_joints[joint]));
         for (share, arm) in self.shares.iter().zip(&points.arms) {
             let pull = grad_coco[share.keypoint];
             force[share.joint] += pull * share.mass;
@@ -209,5 +210,104 @@ impl KeypointChain {
                 *grad += pull.dot(self.local_directions[beta * count + at]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::rotations::exp_so3;
+
+    fn state(model: &BodyModel) -> BodyState {
+        let mut state = model.rest_state();
+        for (at, beta) in state.betas.iter_mut().enumerate() {
+            *beta = (0.4 + 1.7 * at as f32).sin() * 1.5;
+        }
+        state.global_orient = exp_so3(Vec3::new(0.3, 2.1, -0.4));
+        for (at, rotation) in state.body_pose.iter_mut().enumerate() {
+            let at = at as f32;
+            *rotation = exp_so3(0.8 * Vec3::new(at.sin(), (1.1 * at).cos(), (0.3 * at).sin()));
+        }
+        state.transl = Vec3::new(0.2, 0.1, -3.0);
+        state
+    }
+
+    #[test]
+    fn equals_the_mesh_without_correctives() {
+        let model = BodyModel::default_body().unwrap();
+        let chain = KeypointChain::new(&model).unwrap();
+        let state = state(&model);
+        let mut points = chain.points();
+        chain.forward_state(&state, &mut points);
+        let posed = model.pose(&state, false);
+        for (got, want) in points.coco.iter().zip(&model.coco17(&posed.vertices)) {
+            assert!(got.abs_diff_eq(*want, 1e-5), "{got} for {want}");
+        }
+        assert!(points.joints.iter().zip(&posed.joints).all(|(got, want)| got.abs_diff_eq(*want, 1e-5)));
+    }
+
+    #[test]
+    fn gradients_equal_difference_quotients() {
+        let model = BodyModel::default_body().unwrap();
+        let chain = KeypointChain::new(&model).unwrap();
+        let state = state(&model);
+        let mut rotations = [state.global_orient; JOINTS];
+        rotations[1..].copy_from_slice(&state.body_pose);
+        let weight =
+            |at: usize| Vec3::new((at as f32).sin(), (2.0 * at as f32).cos(), (0.7 * at as f32).sin());
+        let grad_joints: [Vec3; JOINTS] = std::array::from_fn(weight);
+        let grad_coco: [Vec3; KEYPOINTS] = std::array::from_fn(|at| weight(at + 40));
+        let mut points = chain.points();
+        let mut value = |betas: &[f32], rotations: &[Mat3; JOINTS], transl: Vec3| -> f64 {
+            chain.forward(betas, rotations, transl, &mut points);
+            let joints = points.joints.iter().zip(&grad_joints);
+            let coco = points.coco.iter().zip(&grad_coco);
+            joints.chain(coco).map(|(point, weight)| point.as_dvec3().dot(weight.as_dvec3())).sum()
+        };
+        let h = 1e-2f32;
+        let quotient = |plus: f64, minus: f64| ((plus - minus) / (2.0 * f64::from(h))) as f32;
+
+        let mut numeric = chain.gradient();
+        for at in 0..state.betas.len() {
+            let mut betas = state.betas.clone();
+            betas[at] += h;
+            let plus = value(&betas, &rotations, state.transl);
+            betas[at] -= 2.0 * h;
+            numeric.betas[at] = quotient(plus, value(&betas, &rotations, state.transl));
+        }
+        for joint in 0..JOINTS {
+            for axis in 0..3 {
+                let mut step = Vec3::ZERO;
+                step[axis] = h;
+                let turned = |step: Vec3| {
+                    let mut rotations = rotations;
+                    rotations[joint] *= exp_so3(step);
+                    rotations
+                };
+                let plus = value(&state.betas, &turned(step), state.transl);
+                numeric.rotations[joint][axis] =
+                    quotient(plus, value(&state.betas, &turned(-step), state.transl));
+            }
+        }
+        for axis in 0..3 {
+            let mut step = Vec3::ZERO;
+            step[axis] = h;
+            let plus = value(&state.betas, &rotations, state.transl + step);
+            numeric.transl[axis] = quotient(plus, value(&state.betas, &rotations, state.transl - step));
+        }
+
+        value(&state.betas, &rotations, state.transl);
+        let mut got = chain.gradient();
+        chain.backward(&points, &grad_joints, &grad_coco, &mut got);
+        for (got, want) in got.betas.iter().zip(&numeric.betas) {
+            assert!((got - want).abs() < 2e-3 * (1.0 + want.abs()), "betas: {got} for {want}");
+        }
+        for (joint, (got, want)) in got.rotations.iter().zip(&numeric.rotations).enumerate() {
+            assert!(
+                (*got - *want).length() < 2e-3 * (1.0 + want.length()),
+                "joint {joint}: {got} for {want}"
+            );
+        }
+        assert!((got.transl - numeric.transl).length() < 2e-2);
     }
 }

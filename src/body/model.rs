@@ -145,9 +145,10 @@ impl BodyModel {
     pub fn joints90(&self, posed: &Posed, transl: Vec3) -> Option<Vec<Vec3>> {
         let extra = self.extra66.as_ref()?;
         let mut out = posed.joints.get(..JOINTS)?.to_vec();
-        out.extend((0..extra.rows()).map(|row| {
-            extra.weigh(row, &posed.vertices) + transl * (1.0 - extra.row_sum(row))
-        }));
+        out.extend(
+            (0..extra.rows())
+                .map(|row| extra.weigh(row, &posed.vertices) + transl * (1.0 - extra.row_sum(row))),
+        );
         Some(out)
     }
 

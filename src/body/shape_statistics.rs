@@ -59,10 +59,12 @@ impl ShapeStatistics {
         };
         let slopes = numbers("beta_from_stature_weight", &[Some(2), Some(all), Some(2)])?;
         let slope = |sex: usize| DMatrix::from_fn(used, 2, |row, col| slopes[(sex * all + row) * 2 + col]);
-        let means = finite(&*shaped(source, "stature_weight_mean", &[Some(2), Some(2)])?, "stature_weight_mean")?;
+        let means =
+            finite(&*shaped(source, "stature_weight_mean", &[Some(2), Some(2)])?, "stature_weight_mean")?;
         let matrix = numbers("measure_matrix", &[measures, Some(all)])?;
         Ok(Self {
-            mean: [0, 1].map(|sex| mean[sex * all..sex * all + used].iter().map(|value| *value as f32).collect()),
+            mean: [0, 1]
+                .map(|sex| mean[sex * all..sex * all + used].iter().map(|value| *value as f32).collect()),
             factor: [factor(0)?, factor(1)?],
             share: finite(&share, "pca_share")?.into_iter().take(used).collect(),
             offset: DVector::from_vec(numbers("measure_offset", &[measures])?),
@@ -79,12 +81,17 @@ impl ShapeStatistics {
         let sex = sex as usize;
         let draws = DVector::from_fn(self.mean[sex].len(), |_, _| rng.sample::<f64, _>(StandardNormal));
         let spread = &self.factor[sex] * draws;
-        self.mean[sex].iter().zip(spread.iter()).map(|(mean, own)| (mean + *own as f32).clamp(-4.0, 4.0)).collect()
+        self.mean[sex]
+            .iter()
+            .zip(spread.iter())
+            .map(|(mean, own)| (mean + *own as f32).clamp(-4.0, 4.0))
+            .collect()
     }
 
     /// Predicted measurements of a shape, in the order of `measure_names`.
     pub fn predict(&self, betas: &[f32]) -> Vec<f32> {
-        let betas = DVector::from_fn(self.matrix.ncols(), |at, _| betas.get(at).copied().map_or(0.0, f64::from));
+        let betas =
+            DVector::from_fn(self.matrix.ncols(), |at, _| betas.get(at).copied().map_or(0.0, f64::from));
         (&self.offset + &self.matrix * betas).iter().map(|value| *value as f32).collect()
     }
 
@@ -96,7 +103,10 @@ impl ShapeStatistics {
         let mut rows = Vec::new();
         for (name, value) in known {
             let row = self.measure_names.iter().position(|own| own == name).ok_or_else(|| {
-                BodyError::Value(format!("no measurement `{name}` (there are: {})", self.measure_names.join(", ")))
+                BodyError::Value(format!(
+                    "no measurement `{name}` (there are: {})",
+                    self.measure_names.join(", ")
+                ))
             })?;
             if !value.is_finite() {
                 return Err(BodyError::Value(format!("measurement `{name}` is {value}")));

@@ -13,7 +13,11 @@ pub struct SparseRows {
 
 impl SparseRows {
     /// From (row, column, value) in any order; entries out of range must have been refused before.
-    pub fn from_triplets(rows: usize, cols: usize, entries: impl Iterator<Item = (usize, usize, f32)>) -> Self {
+    pub fn from_triplets(
+        rows: usize,
+        cols: usize,
+        entries: impl Iterator<Item = (usize, usize, f32)>,
+    ) -> Self {
         let mut sorted: Vec<(usize, usize, f32)> =
             entries.filter(|(row, col, value)| *row < rows && *col < cols && *value != 0.0).collect();
         sorted.sort_by_key(|(row, col, _)| (*row, *col));
@@ -34,7 +38,8 @@ impl SparseRows {
 
     /// From a row-major matrix; zeros are left out.
     pub fn from_dense(rows: usize, cols: usize, values: &[f32]) -> Self {
-        let entries = values.iter().enumerate().map(|(at, value)| (at / cols.max(1), at % cols.max(1), *value));
+        let entries =
+            values.iter().enumerate().map(|(at, value)| (at / cols.max(1), at % cols.max(1), *value));
         Self::from_triplets(rows, cols, entries)
     }
 

@@ -62,7 +62,8 @@ pub fn scale_align(from: &[Vec3], to: &[Vec3]) -> Similarity {
 fn means(from: &[Vec3], to: &[Vec3]) -> Option<(DVec3, DVec3)> {
     let count = from.len().min(to.len());
     (count > 0).then(|| {
-        let mean = |points: &[Vec3]| points[..count].iter().map(|p| p.as_dvec3()).sum::<DVec3>() / count as f64;
+        let mean =
+            |points: &[Vec3]| points[..count].iter().map(|p| p.as_dvec3()).sum::<DVec3>() / count as f64;
         (mean(from), mean(to))
     })
 }
@@ -81,7 +82,9 @@ mod tests {
     use crate::geometry::rotations::exp_so3;
 
     fn cloud() -> Vec<Vec3> {
-        (0..20).map(|i| Vec3::new((i as f32).sin(), (1.7 * i as f32).cos(), (0.3 * i as f32).sin() * 2.0)).collect()
+        (0..20)
+            .map(|i| Vec3::new((i as f32).sin(), (1.7 * i as f32).cos(), (0.3 * i as f32).sin() * 2.0))
+            .collect()
     }
 
     #[test]

@@ -105,7 +105,11 @@ impl Camera {
                 let rows = seen().map(|((point, pixel), weight)| {
                     let offset = *pixel - Vec2::from(principal_px);
                     // In the pinhole's own frame (y down, z away) the two equations are linear in the shift.
-                    (DVec3::new(point.x.into(), (-point.y).into(), (-point.z).into()), offset, f64::from(*weight))
+                    (
+                        DVec3::new(point.x.into(), (-point.y).into(), (-point.z).into()),
+                        offset,
+                        f64::from(*weight),
+                    )
                 });
                 let found = pinhole_translation(
                     rows.map(|(point, offset, weight)| (point, [offset.x.into(), offset.y.into()], weight)),
@@ -128,10 +132,17 @@ impl Camera {
     /// The weak-perspective camera under which points fall best onto their pixels, in weighted least squares.
     ///
     /// `None` where fewer than two points with positive weight differ, or the best scale is not positive.
-    pub fn fit_weak_perspective(points: &[Vec3], pixels: &[Vec2], weights: &[f32], size: [f32; 2]) -> Option<Self> {
+    pub fn fit_weak_perspective(
+        points: &[Vec3],
+        pixels: &[Vec2],
+        weights: &[f32],
+        size: [f32; 2],
+    ) -> Option<Self> {
         let rows = || {
             points.iter().zip(pixels).zip(weights).filter(|(_, weight)| **weight > 0.0).map(
-                |((point, pixel), weight)| (Vec2::new(point.x, -point.y).as_dvec2(), pixel.as_dvec2(), f64::from(*weight)),
+                |((point, pixel), weight)| {
+                    (Vec2::new(point.x, -point.y).as_dvec2(), pixel.as_dvec2(), f64::from(*weight))
+                },
             )
         };
         let total: f64 = rows().map(|(_, _, weight)| weight).sum();
@@ -149,7 +160,10 @@ impl Camera {
         (scale.is_finite() && scale > 0.0).then(|| {
             let origin = (pixel_mean - scale * point_mean).as_vec2();
             Self {
-                projection: Projection::WeakPerspective { scale_px: scale as f32, origin_px: origin.to_array() },
+                projection: Projection::WeakPerspective {
+                    scale_px: scale as f32,
+                    origin_px: origin.to_array(),
+                },
                 size,
             }
         })
@@ -198,7 +212,11 @@ mod tests {
     use super::*;
 
     fn points() -> Vec<Vec3> {
-        (0..9).map(|i| Vec3::new((i as f32).sin() * 0.6, (2.0 * i as f32).cos() * 0.8, (0.7 * i as f32).sin() * 0.3)).collect()
+        (0..9)
+            .map(|i| {
+                Vec3::new((i as f32).sin() * 0.6, (2.0 * i as f32).cos() * 0.8, (0.7 * i as f32).sin() * 0.3)
+            })
+            .collect()
     }
 
     #[test]
@@ -236,7 +254,8 @@ mod tests {
 
     #[test]
     fn perspective_agrees_with_weak_perspective_at_the_body() {
-        let weak = Camera::weak_perspective(256.0, 256.0, 100.0).cut_out(Vec2::new(5.0, 9.0), 1.0, [256.0, 256.0]);
+        let weak =
+            Camera::weak_perspective(256.0, 256.0, 100.0).cut_out(Vec2::new(5.0, 9.0), 1.0, [256.0, 256.0]);
         let (camera, place) = weak.to_perspective(5000.0);
         let point = Vec3::new(0.5, -0.8, 0.0);
         assert!(camera.project(point + place).unwrap().abs_diff_eq(weak.project(point).unwrap(), 1e-2));

@@ -117,9 +117,10 @@ pub fn estimate_translation(
     if seen < 2 {
         return Err(CameraError::TooFewJoints(seen));
     }
-    let rows = joints.iter().zip(pixels).zip(confidence).map(|((joint, pixel), weight)| {
-        (*joint, (*pixel - DVec2::splat(0.5 * size)).to_array(), *weight)
-    });
+    let rows =
+        joints.iter().zip(pixels).zip(confidence).map(|((joint, pixel), weight)| {
+            (*joint, (*pixel - DVec2::splat(0.5 * size)).to_array(), *weight)
+        });
     pinhole_translation(rows, focal).ok_or(CameraError::Undetermined)
 }
 
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn weak_camera_and_translation_are_inverse() {
         let camera = [0.9, 0.1, -0.2];
-        let back = translation_to_weak(weak_to_translation(camera, 5000.0, 224.0).unwrap(), 5000.0, 224.0).unwrap();
+        let back =
+            translation_to_weak(weak_to_translation(camera, 5000.0, 224.0).unwrap(), 5000.0, 224.0).unwrap();
         assert!(camera.iter().zip(back).all(|(a, b)| (a - b).abs() < 1e-9));
         assert!(weak_to_translation([0.0, 0.0, 0.0], 5000.0, 224.0).is_err());
         assert!(translation_to_weak(DVec3::ZERO, 5000.0, 224.0).is_err());

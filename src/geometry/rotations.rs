@@ -140,11 +140,7 @@ pub fn geodesic(a: Mat3, b: Mat3) -> f32 {
 /// As [`geodesic`], in f64.
 pub fn geodesic64(a: &DMat3, b: &DMat3) -> f64 {
     let m = a.transpose() * *b;
-    let twice_sine = DVec3::new(
-        m.y_axis.z - m.z_axis.y,
-        m.z_axis.x - m.x_axis.z,
-        m.x_axis.y - m.y_axis.x,
-    );
+    let twice_sine = DVec3::new(m.y_axis.z - m.z_axis.y, m.z_axis.x - m.x_axis.z, m.x_axis.y - m.y_axis.x);
     let trace = m.x_axis.x + m.y_axis.y + m.z_axis.z;
     twice_sine.length().atan2(trace - 1.0)
 }
@@ -322,12 +318,7 @@ mod tests {
     use super::*;
 
     fn vectors() -> Vec<DVec3> {
-        let axes = [
-            DVec3::X,
-            DVec3::NEG_Y,
-            DVec3::new(1.0, 2.0, -2.0) / 3.0,
-            DVec3::new(-0.6, 0.0, 0.8),
-        ];
+        let axes = [DVec3::X, DVec3::NEG_Y, DVec3::new(1.0, 2.0, -2.0) / 3.0, DVec3::new(-0.6, 0.0, 0.8)];
         let angles = [0.0, 1e-9, 1e-5, 1e-4, 3e-3, 0.3, 1.5, 3.0, 3.1415, std::f64::consts::PI - 1e-6];
         axes.iter().flat_map(|axis| angles.iter().map(move |angle| *axis * *angle)).collect()
     }
@@ -374,7 +365,8 @@ mod tests {
             for axis in 0..3 {
                 let mut step = DVec3::ZERO;
                 step[axis] = 1e-6;
-                let difference = (inner(&grad, &exp_so3_64(v + step)) - inner(&grad, &exp_so3_64(v - step))) / 2e-6;
+                let difference =
+                    (inner(&grad, &exp_so3_64(v + step)) - inner(&grad, &exp_so3_64(v - step))) / 2e-6;
                 assert!((got[axis] - difference).abs() < 1e-7, "{v}: {} against {difference}", got[axis]);
             }
         }
