@@ -6,7 +6,11 @@
 pub mod array;
 pub mod atomic;
 pub mod error;
+pub mod glb;
+pub mod json;
+pub mod keypoint_json;
 pub mod model_files;
+pub mod motion;
 pub mod npy;
 pub mod npz;
 pub mod picture;

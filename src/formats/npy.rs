@@ -26,35 +26,15 @@ pub fn write_npy(path: &Path, array: &Array) -> Result<(), FormatError> {
     write_atomic(path, &npy_bytes(array))
 }
 
-/// What an npy file holds.
-#[derive(Debug)]
-pub(crate) enum NpyContent<'a> {
-    Array(Array),
-    /// An object array: its shape, its order and the pickle that follows.
-    Object {
-        shape: Vec<usize>,
-        pickle: &'a [u8],
-    },
-}
-
 /// An array from the bytes of an npy file.
 ///
 /// # Errors
 /// As [`read_npy`].
 pub fn parse_npy(bytes: &[u8], limits: &Limits) -> Result<Array, FormatError> {
-    match parse_npy_content(bytes, limits)? {
-        NpyContent::Array(array) => Ok(array),
-        NpyContent::Object { .. } => {
-            Err(FormatError::value("an array of Python objects where numbers or text are expected"))
-        }
-    }
-}
-
-pub(crate) fn parse_npy_content<'a>(bytes: &'a [u8], limits: &Limits) -> Result<NpyContent<'a>, FormatError> {
     let header = Header::parse(bytes)?;
     let data = &bytes[header.data_at..];
     if header.kind == Kind::Object {
-        return Ok(NpyContent::Object { shape: header.shape, pickle: data });
+        return Err(FormatError::value("an array of Python objects where numbers or text are expected"));
     }
     let count = header
         .shape
@@ -75,7 +55,7 @@ pub(crate) fn parse_npy_content<'a>(bytes: &'a [u8], limits: &Limits) -> Result<
     }
     let values = decode(&data[..need as usize], &header, count as usize)?;
     let values = if header.fortran { values.from_column_major(&header.shape) } else { values };
-    Ok(NpyContent::Array(Array { shape: header.shape, data: values }))
+    Ok(Array { shape: header.shape, data: values })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
