@@ -1,21 +1,27 @@
 //! Training data made on the fly: people in random poses, shapes, clothes and light before random cameras.
 //!
-//! [`PoseSource`] + shape + [`CameraConfig`] ──[`sample_lifting`]──▶ keypoints and 3D truth, no picture
+//! [`PoseSource`] + shape + [`CameraConfig`] ──[`LiftingSampler`]──▶ keypoints and 3D truth, no picture
 //! Item `i` of seed `s` is a function of (s, i) alone: threads and order never change it.
 
 pub mod camera;
 mod gaussian;
+pub mod lifting;
+pub mod occlusion;
 pub mod pose_file;
 pub mod poses;
 pub mod prior;
+pub mod shape;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 pub use camera::{CameraConfig, Viewpoint};
+pub use lifting::{LiftingSample, LiftingSampler};
+pub use occlusion::Visibility;
 pub use pose_file::PoseFile;
 pub use poses::{PoseSource, WorldPose};
 pub use prior::{PosePrior, PriorFitConfig, fit_prior};
+pub use shape::sample_betas;
 
 use crate::formats::FormatError;
 

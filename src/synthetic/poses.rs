@@ -8,11 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::{PoseFile, PosePrior, SyntheticError};
+use crate::body::joint_sets::SMPL_MIRROR;
 use crate::body::state::BODY_JOINTS;
-
-/// The other side's joint of each of the 24.
-const MIRROR: [usize; 24] =
-    [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22];
 
 /// A pose in a world with y up, in which the rest pose faces +z.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +40,7 @@ impl WorldPose {
         let flip = |v: Vec3| Vec3::new(v.x, -v.y, -v.z);
         Self {
             root_orient: flip(self.root_orient),
-            body_pose: std::array::from_fn(|i| flip(self.body_pose[MIRROR[i + 1] - 1])),
+            body_pose: std::array::from_fn(|i| flip(self.body_pose[SMPL_MIRROR[i + 1] - 1])),
         }
     }
 
