@@ -1,1 +1,3 @@
-//! To be filled by the commits that follow.
+//! Metrics, data sets, protocols and calibration.
+
+pub mod people_2d;

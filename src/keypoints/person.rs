@@ -3,6 +3,8 @@
 use glam::Vec2;
 use serde::{Deserialize, Serialize};
 
+use super::regions::{VISIBLE, joint_box};
+
 /// Number of COCO keypoints; their names and mirror order are in `body::joint_sets`.
 pub const COCO_KEYPOINTS: usize = 17;
 
@@ -72,5 +74,47 @@ impl Crop {
     /// Pixels of the photo to a position in the crop (0..1 on both axes).
     pub fn from_photo(&self, pixel: Vec2) -> Vec2 {
         Vec2::from_angle(-self.angle).rotate(pixel - self.center) / self.side + 0.5
+    }
+}
+
+/// How far the joints of a person can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reliability {
+    /// Joints that count as visible, of 17.
+    pub visible: usize,
+    /// Mean score of all 17.
+    pub mean_score: f32,
+}
+
+impl Reliability {
+    /// Whether an estimate from these joints deserves a warning.
+    pub fn is_low(self) -> bool {
+        self.visible < 8 || self.mean_score < 0.3
+    }
+}
+
+impl Person {
+    /// Whether joint `k` counts as seen (score above 0.3).
+    pub fn visible(&self, k: usize) -> bool {
+        self.keypoints.get(k).is_some_and(|joint| joint.score > VISIBLE)
+    }
+
+    pub fn mean_score(&self) -> f32 {
+        self.keypoints.iter().map(|joint| joint.score).sum::<f32>() / COCO_KEYPOINTS as f32
+    }
+
+    pub fn reliability(&self) -> Reliability {
+        let visible = (0..COCO_KEYPOINTS).filter(|k| self.visible(*k)).count();
+        Reliability { visible, mean_score: self.mean_score() }
+    }
+
+    /// The smallest box around the joints of at least this score.
+    pub fn joint_box(&self, score: f32) -> Option<[f32; 4]> {
+        joint_box(&self.keypoints, score)
+    }
+
+    /// Right shoulder to left hip in pixels, the usual measure of a person's size in 2D.
+    pub fn torso_length(&self) -> f32 {
+        self.keypoints[6].position().distance(self.keypoints[11].position())
     }
 }

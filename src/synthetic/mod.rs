@@ -4,6 +4,7 @@
 //! Item `i` of seed `s` is a function of (s, i) alone: threads and order never change it.
 
 pub mod camera;
+pub mod detector_noise;
 mod gaussian;
 pub mod lifting;
 pub mod occlusion;
@@ -16,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 pub use camera::{CameraConfig, Viewpoint};
+pub use detector_noise::DetectorNoise;
 pub use lifting::{LiftingSample, LiftingSampler};
 pub use occlusion::Visibility;
 pub use pose_file::PoseFile;

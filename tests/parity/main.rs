@@ -53,15 +53,6 @@ const NOT_BUILT_YET: &[&str] = &[
     // default_body
     "default_body_forward",
     "default_body_measure",
-    // keypoints
-    "crop_region",
-    "crop_square",
-    "merge_people",
-    "movenet_decode",
-    "movenet_multipose",
-    "movenet_thunder",
-    "person_mask",
-    "resize_pad",
     // humaniflow
     "canny",
     "checkpoint",
