@@ -4,6 +4,11 @@
 //! Picture + Person ──Estimator──▶ Estimate ──Refiner──▶ Estimate + Trajectory ──▶ Uncertainty
 
 pub mod humaniflow;
+pub mod lifter;
+pub mod optimise;
+pub mod tangent;
+
+use std::sync::Arc;
 
 use crate::body::{BodyState, Trajectory};
 use crate::formats::picture::Picture;
@@ -38,6 +43,8 @@ pub struct Estimate {
     pub source: String,
     /// The steps of the refinement of the mode, where one was made.
     pub refinement: Option<Trajectory>,
+    /// The predicted distribution where it is a Gaussian around the mode: what the refiner takes as prior.
+    pub prior: Option<Arc<tangent::TangentGaussian>>,
 }
 
 /// One published (or own) system: photo and person in, distribution out.

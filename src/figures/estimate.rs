@@ -466,6 +466,7 @@ mod tests {
             seed: 0,
             source: "test weights".to_owned(),
             refinement: None,
+            prior: None,
         };
         let picture = Picture::filled(400, 500, [205, 196, 180]);
         let figure = EstimateFigure {

@@ -179,6 +179,7 @@ mod tests {
                 seed: options.seed,
                 source: self.name(),
                 refinement: None,
+                prior: None,
             })
         }
     }

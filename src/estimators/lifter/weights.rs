@@ -1,0 +1,63 @@
+//! The lifter's weight file: safetensors (half precision), the network's layout in its metadata.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use burn::store::{FloatCastAdapter, HalfPrecisionAdapter, ModuleSnapshot, SafetensorsStore};
+use burn::tensor::{DType, Device};
+
+use super::config::LifterConfig;
+use super::network::LifterNetwork;
+use crate::formats::atomic::write_atomic;
+
+/// Key of the layout in the file's metadata.
+const CONFIG_KEY: &str = "humanifold_lifter";
+
+/// Writes weights and layout; the file appears whole or not at all.
+///
+/// # Errors
+/// Where the weights cannot be encoded or the file cannot be written.
+pub fn save(network: &LifterNetwork, config: &LifterConfig, path: &Path) -> anyhow::Result<()> {
+    let mut store = SafetensorsStore::from_bytes(None)
+        .metadata(CONFIG_KEY, serde_json::to_string(config)?)
+        .with_to_adapter(HalfPrecisionAdapter::new());
+    network.save_into(&mut store).map_err(|error| anyhow::anyhow!("weights cannot be encoded: {error}"))?;
+    let bytes = store.get_bytes().map_err(|error| anyhow::anyhow!("weights cannot be encoded: {error}"))?;
+    Ok(write_atomic(path, &bytes)?)
+}
+
+/// Reads a weight file.
+///
+/// # Errors
+/// A missing, truncated or foreign file; missing tensors or wrong shapes; numbers that are not finite.
+pub fn load(path: &Path, device: &Device) -> anyhow::Result<(LifterNetwork, LifterConfig)> {
+    let bytes = std::fs::read(path).with_context(|| format!("weights cannot be read: {}", path.display()))?;
+    parse(bytes, device).with_context(|| format!("not usable as lifter weights: {}", path.display()))
+}
+
+fn parse(bytes: Vec<u8>, device: &Device) -> anyhow::Result<(LifterNetwork, LifterConfig)> {
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes)?;
+    let config = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(CONFIG_KEY))
+        .with_context(|| format!("the metadata hold no `{CONFIG_KEY}` (another network's weights?)"))?;
+    let config: LifterConfig = serde_json::from_str(config)?;
+    if [config.width, config.inner, config.distribution_width].iter().any(|n| !(1..=8192).contains(n))
+        || config.blocks > 64
+        || !(config.distance_m > 0.5 && config.distance_m.is_finite())
+    {
+        bail!("the layout in the metadata is out of range");
+    }
+    let mut network = config.init(device);
+    let mut store =
+        SafetensorsStore::from_bytes(Some(bytes)).with_from_adapter(FloatCastAdapter::to(DType::F32));
+    let result = network.load_from(&mut store).map_err(|error| anyhow::anyhow!("{error}"))?;
+    if !result.missing.is_empty() || !result.errors.is_empty() {
+        bail!("tensors are missing or of another shape: {:?} {:?}", result.missing, result.errors);
+    }
+    if !network.is_finite() {
+        bail!("a weight is not a finite number");
+    }
+    Ok((network, config))
+}
