@@ -1,0 +1,199 @@
+//! Training examples of the lifter, made on the fly: a body before a camera, keypoints as a detector would give
+//! them, and what the network should say. Item `i` of seed `s` depends on (s, i) alone.
+
+use glam::{Mat3, Quat, Vec2, Vec3};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+use crate::body::{BodyError, BodyModel, state::JOINTS};
+use crate::estimators::lifter::{LifterConfig, input};
+use crate::estimators::tangent::{BETAS, ROTATIONS, rotations_of};
+use crate::geometry::camera::Camera;
+use crate::geometry::rotations::{exp_so3, log_so3};
+use crate::keypoints::{COCO_KEYPOINTS, Crop, Keypoint};
+use crate::synthetic::detector_noise::{DetectorNoise, View};
+use crate::synthetic::lifting::{LiftingSample, LiftingSampler};
+use crate::synthetic::occlusion::Visibility;
+use crate::synthetic::shape::sample_betas;
+use crate::synthetic::{CameraConfig, PoseSource, stream};
+
+/// What the network should say about one person, in the frame of a camera that looks straight at the crop.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub rotations: [Mat3; ROTATIONS],
+    pub betas: [f32; BETAS],
+    /// As `Point::at` and `Point::log_scale`.
+    pub at: Vec2,
+    pub log_scale: f32,
+    /// Joints minus their mean, metres.
+    pub joints: [Vec3; JOINTS],
+    /// Where the true keypoints are seen: sides of the crop from its middle.
+    pub seen: [Vec2; COCO_KEYPOINTS],
+}
+
+/// Input and target of one person.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub input: [f32; input::INPUTS],
+    pub target: Target,
+}
+
+/// Makes examples.
+pub struct ExampleMaker<'a> {
+    poses: &'a PoseSource,
+    body: &'a BodyModel,
+    sampler: LiftingSampler<'a>,
+    noise: DetectorNoise,
+    /// Share of examples with true keypoints.
+    clean: f32,
+    pub network: LifterConfig,
+}
+
+/// Share of people who lean further than any camera's roll.
+const TILTED: f32 = 0.06;
+
+impl<'a> ExampleMaker<'a> {
+    /// # Errors
+    /// Where the body has other joints than SMPL's 24.
+    pub fn new(
+        body: &'a BodyModel,
+        poses: &'a PoseSource,
+        clean: f32,
+        network: &LifterConfig,
+    ) -> Result<Self, BodyError> {
+        let sampler = LiftingSampler::new(body, poses, CameraConfig::default())?;
+        Ok(Self { poses, body, sampler, noise: DetectorNoise::default(), clean, network: network.clone() })
+    }
+
+    /// A random person before a random camera, varied as for training.
+    fn view(&self, rng: &mut ChaCha8Rng) -> LiftingSample {
+        let mut pose = self.poses.sample(rng);
+        if rng.random::<f32>() < TILTED {
+            let way = Vec2::from_angle(rng.random_range(0.0..std::f32::consts::TAU));
+            let tilt = Vec3::new(way.x, 0.0, way.y) * (0.7 * rng.sample::<f32, _>(StandardNormal));
+            pose.root_orient = log_so3(exp_so3(tilt) * pose.root());
+        }
+        self.sampler.with_pose(&pose, sample_betas(self.body, rng), rng)
+    }
+
+    /// Someone as captured, for measuring.
+    pub fn plain_view(&self, rng: &mut ChaCha8Rng) -> LiftingSample {
+        let pose = self.poses.sample_undisturbed(rng);
+        self.sampler.with_pose(&pose, sample_betas(self.body, rng), rng)
+    }
+
+    /// Keypoints of a person as the detector would give them.
+    pub fn detected(&self, sample: &LiftingSample, rng: &mut ChaCha8Rng) -> [Keypoint; COCO_KEYPOINTS] {
+        detected(sample, &self.noise, rng)
+    }
+
+    /// One example, or `None` for a view of which too little is seen.
+    fn try_example(&self, rng: &mut ChaCha8Rng) -> Option<Example> {
+        let view = self.view(rng);
+        let mut keypoints =
+            if rng.random::<f32>() < self.clean { true_keypoints(&view) } else { self.detected(&view, rng) };
+        drop_some(&mut keypoints, rng);
+        if keypoints.iter().filter(|k| k.score >= self.network.min_score).count() < 4 {
+            return None;
+        }
+        let crop = input::crop_of(&keypoints, self.network.min_score)?;
+        let mut input = [0.0; input::INPUTS];
+        input::encode(&keypoints, &crop, self.network.min_score, &mut input);
+        Some(Example { input, target: target(&view, &crop) })
+    }
+
+    /// Example `item`.
+    pub fn example(&self, seed: u64, item: u64) -> Example {
+        let mut rng = stream(seed, item);
+        loop {
+            if let Some(example) = self.try_example(&mut rng) {
+                return example;
+            }
+        }
+    }
+}
+
+/// Keypoints of a person as the detector would give them.
+pub fn detected(
+    sample: &LiftingSample,
+    noise: &DetectorNoise,
+    rng: &mut ChaCha8Rng,
+) -> [Keypoint; COCO_KEYPOINTS] {
+    let [left, top, right, bottom] = sample.bbox;
+    let coco = &sample.coco17_3d;
+    let across = coco[5] - coco[6];
+    let spine = (coco[5] + coco[6] - coco[11] - coco[12]) / 2.0;
+    let flat = (sample.coco17[5] + sample.coco17[6] - sample.coco17[11] - sample.coco17[12]) / 2.0;
+    let chest = across.cross(spine).normalize_or_zero();
+    let view = View {
+        crop_side: 1.2 * (right - left).max(bottom - top),
+        facing: chest.dot(-coco[5].normalize_or_zero()),
+        upright: -flat.normalize_or_zero().y,
+    };
+    let visible = sample.visibility.map(|v| v == Visibility::Visible);
+    let mut keypoints = noise.disturb(&sample.coco17, &visible, &view, rng);
+    for (keypoint, visibility) in keypoints.iter_mut().zip(sample.visibility) {
+        if visibility == Visibility::OutOfFrame {
+            // The detector cannot look outside the picture, and mostly knows.
+            keypoint.score *= 0.3;
+            let at = keypoint.position().clamp(Vec2::ZERO, Vec2::from(sample.camera.size));
+            (keypoint.x, keypoint.y) = (at.x, at.y);
+        }
+    }
+    keypoints
+}
+
+/// True keypoints; those outside the picture are not given.
+pub fn true_keypoints(sample: &LiftingSample) -> [Keypoint; COCO_KEYPOINTS] {
+    std::array::from_fn(|k| Keypoint {
+        x: sample.coco17[k].x,
+        y: sample.coco17[k].y,
+        score: if sample.visibility[k] == Visibility::OutOfFrame { 0.0 } else { 1.0 },
+    })
+}
+
+/// People switch keypoints off, and legs are often behind a table: such inputs must be known.
+fn drop_some(keypoints: &mut [Keypoint; COCO_KEYPOINTS], rng: &mut ChaCha8Rng) {
+    let luck: f32 = rng.random();
+    if luck < 0.06 {
+        keypoints[13..].iter_mut().for_each(|k| k.score = 0.0);
+        if luck < 0.02 {
+            keypoints[11..13].iter_mut().for_each(|k| k.score = 0.0);
+        }
+    } else if luck < 0.16 {
+        for keypoint in keypoints.iter_mut() {
+            if rng.random::<f32>() < 0.2 {
+                keypoint.score = 0.0;
+            }
+        }
+    } else if luck < 0.22 {
+        keypoints[..5].iter_mut().for_each(|k| k.score = 0.0);
+    }
+}
+
+/// The rotation that turns the direction to the crop's middle onto the camera's axis.
+pub fn straight_at(camera: &Camera, crop: &Crop) -> Mat3 {
+    let ray = camera.unproject(crop.center, 1.0).normalize_or(Vec3::NEG_Z);
+    Mat3::from_quat(Quat::from_rotation_arc(ray, Vec3::NEG_Z))
+}
+
+/// What the network should say about a view, given the crop it sees.
+pub fn target(view: &LiftingSample, crop: &Crop) -> Target {
+    let turn = straight_at(&view.camera, crop);
+    let mut rotations = rotations_of(&view.state);
+    rotations[0] = turn * rotations[0];
+    let mean = view.joints.iter().sum::<Vec3>() / JOINTS as f32;
+    let pelvis = view.joints[0];
+    let in_crop = |pixel: Vec2| (pixel - crop.center) / crop.side;
+    let at = view.camera.project(pelvis).map_or(Vec2::ZERO, in_crop);
+    let scale = view.camera.pixels_a_metre(-pelvis.z) / crop.side;
+    Target {
+        rotations,
+        betas: std::array::from_fn(|beta| view.state.betas.get(beta).copied().unwrap_or(0.0)),
+        at,
+        log_scale: scale.max(1e-3).ln(),
+        joints: view.joints.map(|joint| turn * (joint - mean)),
+        seen: view.coco17.map(in_crop),
+    }
+}
