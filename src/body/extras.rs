@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use glam::{Vec2, Vec3};
 
-use super::load::{BodyArrays, finite, indices, shaped, triangles};
+use super::arrays::{BodyArrays, finite, indices, shaped, triangles};
 use super::shape_statistics::ShapeStatistics;
 use crate::formats::FormatError;
 

@@ -7,6 +7,7 @@ use glam::Vec3;
 
 use super::correctives::Correctives;
 use super::extras::MannequinExtras;
+use super::hands::{FaceLandmark, Hands};
 use super::posing::Posed;
 use super::sparse::SparseRows;
 use super::state::{BodyState, JOINTS};
@@ -81,6 +82,10 @@ pub struct BodyModel {
     /// Whether the legs among the last 17 of the 90 joints come right first, as in Human3.6M itself;
     /// the published regressor has the left leg first.
     pub h36m90_right_first: bool,
+    /// Hand poses of a body with fingers.
+    pub hands: Option<Hands>,
+    /// Points that a body with a face marks on it.
+    pub landmarks: Vec<FaceLandmark>,
     /// What only the built-in body has: clothes, parts, texture, statistics.
     pub extras: Option<MannequinExtras>,
     /// Rest joints of the mean body, and how they move with each beta.

@@ -5,8 +5,8 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
+use super::arrays::{BodyArrays, finite, shaped};
 use super::error::BodyError;
-use super::load::{BodyArrays, finite, shaped};
 use crate::formats::FormatError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

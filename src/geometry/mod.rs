@@ -2,5 +2,6 @@
 
 pub mod align;
 pub mod camera;
+pub mod mesh;
 pub mod published_cameras;
 pub mod rotations;

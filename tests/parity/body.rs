@@ -1,13 +1,28 @@
-//! Kinds of `default_body` and `body_model`: the body, rotations, cameras, joint sets.
+//! Kinds of `default_body` and `body_model`, and HuManiFlow's body wrapper.
 
-use glam::{Mat3, Vec3};
-use humanifold::body::{BodyError, BodyModel, PoseInput};
-use humanifold::geometry::rotations::exp_so3;
+mod cameras;
+mod joint_sets;
+mod mannequin;
+mod measurements;
+mod rotations;
+mod smpl;
 
-use crate::case::{Case, CaseResult, Failure, Outputs};
+use glam::{DMat3, DVec3, Mat3, Vec3};
+use humanifold::body::{BodyError, Family};
+
+use crate::case::{Case, CaseResult, Failure};
 
 pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
-    vec![("default_body_forward", default_body_forward)]
+    vec![
+        ("default_body_forward", mannequin::forward),
+        ("default_body_measure", mannequin::measure),
+        ("smpl", smpl::smpl),
+        ("synthetic_smpl", smpl::synthetic_smpl),
+        ("rotations", rotations::rotations),
+        ("cameras", cameras::cameras),
+        ("joint_sets", joint_sets::joint_sets),
+        ("measurements", measurements::measurements),
+    ]
 }
 
 impl From<BodyError> for Failure {
@@ -20,31 +35,41 @@ fn vec3s(values: &[f32]) -> Vec<Vec3> {
     values.chunks_exact(3).map(Vec3::from_slice).collect()
 }
 
+fn dvec3s(values: &[f64]) -> Vec<DVec3> {
+    values.chunks_exact(3).map(DVec3::from_slice).collect()
+}
+
 fn flat(points: &[Vec3]) -> Vec<f32> {
     points.iter().flat_map(|point| point.to_array()).collect()
 }
 
-fn default_body_forward(case: &Case) -> CaseResult {
-    let model = BodyModel::load(case.file("model")?)?;
-    let rotations: Vec<Mat3> = vec3s(&case.f32("pose")?).into_iter().map(exp_so3).collect();
-    let betas = case.f32("betas")?;
-    let input = PoseInput {
-        betas: &betas,
-        rotations: &rotations,
-        transl: Vec3::from_slice(&case.f32("transl")?),
-        correctives: true,
-        offsets: &[],
-    };
-    let posed = model.pose_checked(&input)?;
-    let plain = model.pose_checked(&PoseInput { correctives: false, ..input })?;
-    let ids = case.usize("vertex_ids")?;
-    let pick = |points: &[Vec3]| -> Vec<f32> { ids.iter().flat_map(|at| points[*at].to_array()).collect() };
-    let joints90 = model.joints90(&posed, input.transl).ok_or_else(|| Failure::broken("no 90 joints"))?;
-    Ok(Outputs::new()
-        .f32("joints", &[24, 3], flat(&posed.joints))
-        .f32("vertices", &[ids.len(), 3], pick(&posed.vertices))
-        .f32("vertices_without_correctives", &[ids.len(), 3], pick(&plain.vertices))
-        .f32("coco17", &[17, 3], flat(&model.coco17(&posed.vertices)))
-        .f32("h36m17", &[17, 3], flat(&model.h36m17(&posed.vertices)))
-        .f32("extra66", &[66, 3], flat(&joints90[24..])))
+fn flat64(points: impl IntoIterator<Item = DVec3>) -> Vec<f64> {
+    points.into_iter().flat_map(|point| point.to_array()).collect()
+}
+
+/// Matrices of row-major numbers.
+fn mat3s(values: &[f32]) -> Vec<Mat3> {
+    values.chunks_exact(9).map(|rows| Mat3::from_cols_slice(rows).transpose()).collect()
+}
+
+fn dmat3s(values: &[f64]) -> Vec<DMat3> {
+    values.chunks_exact(9).map(|rows| DMat3::from_cols_slice(rows).transpose()).collect()
+}
+
+fn rows64(matrix: &DMat3) -> [f64; 9] {
+    matrix.transpose().to_cols_array()
+}
+
+fn family(case: &Case, param: &str) -> Result<Family, Failure> {
+    let name = case.text(param)?;
+    Family::from_name(name).ok_or_else(|| Failure::broken(format!("no family `{name}`")))
+}
+
+/// An input whose last axes must be these.
+fn ends_with(case: &Case, name: &str, last: &[usize]) -> Result<Vec<f64>, Failure> {
+    let shape = case.shape(name)?;
+    if !shape.ends_with(last) {
+        return Err(Failure::refused("shape", format!("{name} has shape {shape:?}")));
+    }
+    case.f64(name)
 }
