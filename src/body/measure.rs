@@ -173,3 +173,35 @@ fn extent(values: impl Iterator<Item = f64>) -> f64 {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     (high - low).max(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_agree_with_what_the_statistics_predict() {
+        let model = BodyModel::default_body().unwrap();
+        let statistics = &model.extras.as_ref().unwrap().statistics;
+        for betas in [[0.0f32; 10], [1.0, -0.5, 0.7, 0.0, 0.3, 0.0, 0.0, -0.4, 0.0, 0.0]] {
+            let measured = model.measure(&betas);
+            let tapes = measured.tapes.unwrap();
+            let predicted = statistics.predict(&betas);
+            for (name, value, within) in [
+                ("stature", measured.stature, 0.005),
+                ("weightkg", measured.weight, 2.0),
+                ("span", measured.span, 0.01),
+                ("crotchheight", tapes.crotch_height, 0.01),
+                ("chestcircumference", tapes.chest, 0.03),
+                ("waistcircumference", tapes.waist, 0.03),
+                ("buttockcircumference", tapes.buttock, 0.03),
+                ("thighcircumference", tapes.thigh, 0.02),
+                ("calfcircumference", tapes.calf, 0.02),
+            ] {
+                let at = statistics.measure_names.iter().position(|own| own == name).unwrap();
+                let want = f64::from(predicted[at]);
+                assert!((value - want).abs() < within, "{name}: {value} for {want}");
+            }
+            assert!((measured.limbs.left_leg - measured.limbs.right_leg).abs() < 1e-5);
+        }
+    }
+}

@@ -87,3 +87,26 @@ impl RiggedBody {
         Posed { joints: world.iter().map(|(_, place)| *place).collect(), vertices, joint_transforms: world }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::PoseInput;
+    use crate::geometry::rotations::exp_so3;
+
+    #[test]
+    fn the_rig_reproduces_the_pose() {
+        let model = BodyModel::default_body().unwrap();
+        let rotations: Vec<Mat3> = (0..24)
+            .map(|at| exp_so3(Vec3::new((at as f32).sin(), (2.0 * at as f32).cos(), 0.3) * 0.8))
+            .collect();
+        let betas = [0.5; 10];
+        let transl = Vec3::new(0.1, 0.9, -2.0);
+        let input =
+            PoseInput { betas: &betas, rotations: &rotations, transl, correctives: true, offsets: &[] };
+        let posed = model.pose_checked(&input).unwrap();
+        let shown = model.rigged(&betas, &rotations, transl).skinned(&model.parents);
+        let same = |a: &[Vec3], b: &[Vec3]| a.iter().zip(b).all(|(a, b)| a.abs_diff_eq(*b, 1e-5));
+        assert!(same(&posed.joints, &shown.joints) && same(&posed.vertices, &shown.vertices));
+    }
+}
