@@ -29,6 +29,10 @@ const FALLBACK_JOINTS: usize = 6;
 /// Joints of the square and its mirror image closer than this (in squares) are averaged.
 const MIRROR_AGREEMENT: f32 = 0.05;
 
+/// Spines that lean more than this from upright (radians) ask for a look with the square turned along them.
+/// Thunder learned from people who stand: head down it mixes up left and right.
+const TURNED_LOOK: f32 = 1.05;
+
 /// How [`Detector::find_people`] looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DetectOptions {
@@ -142,6 +146,7 @@ impl Detector {
         let keypoints = self.look(picture, &crop, None, fine)?;
         let mut person = Person { bbox, keypoints, score: 0.0, source: KeypointSource::MoveNet, mask: None };
         self.look_again_if_cut(picture, &mut person, fine)?;
+        self.look_along_spine(picture, &mut person, fine)?;
         person.score = person.mean_score();
         Ok(person)
     }
@@ -175,7 +180,31 @@ impl Detector {
         let crop = regions::square_around(person.bbox, SQUARE_MARGIN);
         person.keypoints = self.look(picture, &crop, Some(&person.keypoints), fine)?;
         self.look_again_if_cut(picture, &mut person, fine)?;
+        self.look_along_spine(picture, &mut person, fine)?;
         Ok(person)
+    }
+
+    /// Who does not stand is looked at again with the head up; the surer look stays.
+    fn look_along_spine(
+        &self,
+        picture: &Picture,
+        person: &mut Person,
+        fine: bool,
+    ) -> Result<(), KeypointError> {
+        let at = |k: usize| person.keypoints[k].position();
+        let spine = at(5) + at(6) - at(11) - at(12);
+        let angle = spine.x.atan2(-spine.y);
+        let seen = [5, 6, 11, 12].into_iter().all(|k| person.keypoints[k].score >= FOLLOWED);
+        if !seen || angle.abs() < TURNED_LOOK {
+            return Ok(());
+        }
+        let crop = Crop { angle, ..regions::square_around(person.bbox, SQUARE_MARGIN) };
+        let keypoints = self.look(picture, &crop, Some(&person.keypoints), fine)?;
+        let sum = |joints: &[Keypoint; COCO_KEYPOINTS]| joints.iter().map(|joint| joint.score).sum::<f32>();
+        if sum(&keypoints) > sum(&person.keypoints) {
+            person.keypoints = keypoints;
+        }
+        Ok(())
     }
 
     /// Joints far outside the box mean that the square has cut the person: once more with a larger one.

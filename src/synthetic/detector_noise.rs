@@ -84,6 +84,8 @@ pub struct DetectorNoise {
     pub person_share: f32,
     /// Correlation of error and score (as normal variables), with the sign turned.
     pub error_lowers_score: f32,
+    /// Correlation of the scores of one person that its errors do not explain is its square.
+    pub score_person_share: f32,
 }
 
 impl Default for DetectorNoise {
@@ -105,13 +107,16 @@ impl DetectorNoise {
         let person: f32 = rng.sample(StandardNormal);
         let own_share = (1.0 - self.person_share * self.person_share).sqrt();
         let free_score = (1.0 - self.error_lowers_score * self.error_lowers_score).sqrt();
+        let person_luck: f32 = rng.sample(StandardNormal);
+        let own_luck = (1.0 - self.score_person_share * self.score_person_share).sqrt();
         let swap: f32 = rng.random();
         let [whole, arms, legs] = noise.swapped;
         let swap_arms = swap < whole + arms;
         let swap_legs = swap < whole || (whole + arms..whole + arms + legs).contains(&swap);
         std::array::from_fn(|k| {
             let own: f32 = rng.sample(StandardNormal);
-            let luck: f32 = rng.sample(StandardNormal);
+            let luck =
+                self.score_person_share * person_luck + own_luck * rng.sample::<f32, _>(StandardNormal);
             let angle = rng.random_range(0.0..std::f32::consts::TAU);
             let swapped = match k {
                 0..=4 => false,
@@ -199,6 +204,7 @@ const MOVENET_THUNDER: DetectorNoise = DetectorNoise {
     ],
     person_share: 0.5,
     error_lowers_score: 0.5,
+    score_person_share: 0.4,
 };
 
 #[cfg(test)]

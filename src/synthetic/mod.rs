@@ -7,6 +7,7 @@ pub mod camera;
 pub mod detector_noise;
 mod gaussian;
 pub mod lifting;
+pub mod noise_fit;
 pub mod occlusion;
 pub mod pose_file;
 pub mod poses;
