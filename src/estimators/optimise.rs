@@ -27,8 +27,10 @@ const ROWS: usize = 2 * COCO_KEYPOINTS;
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiseConfig {
     pub steps: usize,
-    /// Expected error of a sure keypoint, in sides of the crop.
-    pub keypoint_error: f32,
+    /// Expected error of a keypoint with score 1 (true or placed by hand), in sides of the crop.
+    pub sure_error: f32,
+    /// What is added to it for a keypoint with score 0; between, in proportion.
+    pub unsure_error: f32,
     /// Errors well above this count as outliers (Geman–McClure), in sides of the crop.
     pub outlier: f32,
     /// Keypoints below this score are left out.
@@ -39,7 +41,14 @@ pub struct OptimiseConfig {
 
 impl Default for OptimiseConfig {
     fn default() -> Self {
-        Self { steps: 10, keypoint_error: 0.012, outlier: 0.05, min_score: 0.2, longest_turn: 0.5 }
+        Self {
+            steps: 10,
+            sure_error: 0.006,
+            unsure_error: 0.03,
+            outlier: 0.05,
+            min_score: 0.2,
+            longest_turn: 0.5,
+        }
     }
 }
 
@@ -65,7 +74,8 @@ fn evidence(keypoints: &[Keypoint; COCO_KEYPOINTS], crop: &Crop, config: &Optimi
         let used = keypoint.score >= config.min_score && keypoint.position().is_finite();
         used.then(|| {
             let at = (keypoint.position() - crop.center) / crop.side;
-            (at, config.keypoint_error * config.keypoint_error / keypoint.score.min(1.0))
+            let error = config.sure_error + config.unsure_error * (1.0 - keypoint.score.min(1.0));
+            (at, error * error)
         })
     })
 }

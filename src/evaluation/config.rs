@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::estimators::optimise::OptimiseConfig;
+
 /// What to measure on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +53,8 @@ pub struct EvaluateConfig {
     /// Keep the detector's keypoints of the renders in this file and read them from there the next time
     #[arg(long, value_name = "FILE")]
     pub keypoints_cache: Option<PathBuf>,
+    #[arg(skip)]
+    pub refinement: OptimiseConfig,
 }
 
 impl Default for EvaluateConfig {
@@ -67,6 +71,7 @@ impl Default for EvaluateConfig {
             weights: None,
             simulated: false,
             keypoints_cache: None,
+            refinement: OptimiseConfig::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{EvaluateConfig, EvaluateError, Report};
 use crate::body::BodyModel;
 use crate::body::keypoint_chain::KeypointChain;
 use crate::estimators::lifter::Lifter;
-use crate::estimators::optimise::{OptimiseConfig, Reprojection};
+use crate::estimators::optimise::Reprojection;
 use crate::estimators::{Estimate, EstimateOptions, Estimator, Refiner};
 use crate::formats::picture::Picture;
 use crate::keypoints::{COCO_KEYPOINTS, DetectOptions, Detector, Person};
@@ -104,7 +104,7 @@ pub(super) fn evaluate(
     let chain = KeypointChain::new(&body).map_err(anyhow::Error::from)?;
     let detector = Detector::load().map_err(anyhow::Error::from)?;
     let lifter = Lifter::with_body(config.weights.as_deref(), &body)?;
-    let refiner = Reprojection::new(&body, OptimiseConfig::default())?;
+    let refiner = Reprojection::new(&body, config.refinement.clone())?;
     let options = EstimateOptions { samples: config.samples.min(25), seed: config.seed, temperature: 1.0 };
     let mut all = Vec::new();
     let total = labels.len();

@@ -12,7 +12,7 @@ use super::{EvaluateConfig, EvaluateError, Report};
 use crate::body::keypoint_chain::KeypointChain;
 use crate::body::{BodyModel, BodyState, state::JOINTS};
 use crate::estimators::lifter::Lifter;
-use crate::estimators::optimise::{OptimiseConfig, Reprojection};
+use crate::estimators::optimise::Reprojection;
 use crate::estimators::{Estimate, EstimateOptions, Estimator, Refiner};
 use crate::formats::picture::Picture;
 use crate::geometry::camera::Projection;
@@ -145,7 +145,7 @@ pub(super) fn evaluate(
     let known = PoseSource::open(config.train_poses.as_deref()).map_err(anyhow::Error::from)?;
     let bench = Bench {
         lifter: Lifter::with_body(config.weights.as_deref(), &body)?,
-        refiner: Reprojection::new(&body, OptimiseConfig::default())?,
+        refiner: Reprojection::new(&body, config.refinement.clone())?,
         baselines: Baselines::new(&body, &known, config.views, config.seed).map_err(anyhow::Error::from)?,
         options: EstimateOptions { samples: config.samples, seed: config.seed, temperature: 1.0 },
         chain: KeypointChain::new(&body).map_err(anyhow::Error::from)?,
