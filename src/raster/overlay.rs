@@ -5,8 +5,10 @@ use std::sync::Arc;
 use glam::{Vec2, Vec3};
 
 use super::light::{Light, Material, encode};
+use super::outfit::{Dressed, Outfit, Surface};
 use super::passes::interpolate;
 use super::{Culling, Raster, SkyVisibility, vertex_normals, view};
+use crate::body::BodyModel;
 use crate::formats::picture::Picture;
 use crate::geometry::camera::{Camera, Projection};
 
@@ -30,6 +32,8 @@ pub enum Paint {
     PerVertex(Vec<[u8; 3]>),
     /// A linear material a vertex.
     Materials(Vec<Material>),
+    /// Clothes, skin and hair; for bodies that have masks. Others are drawn in the upper garment's colour.
+    Dressed(Box<Outfit>),
 }
 
 #[derive(Clone, Debug)]
@@ -61,11 +65,35 @@ impl MeshStyle {
     pub fn per_vertex(colours: Vec<[u8; 3]>) -> Self {
         Self { paint: Paint::PerVertex(colours), ..Self::default() }
     }
+
+    /// Dressed as the program draws bodies by default.
+    pub fn dressed() -> Self {
+        Self { paint: Paint::Dressed(Box::default()), ..Self::default() }
+    }
 }
 
-/// Draws a mesh over a picture. `camera` is the picture's; where `camera.size` differs from the picture's, the
+/// Draws a posed body over a picture. `camera` is the picture's; where `camera.size` differs from the picture's, the
 /// camera is scaled to it.
+pub fn draw_body(
+    picture: &mut Picture,
+    model: &BodyModel,
+    vertices: &[Vec3],
+    camera: &Camera,
+    style: &MeshStyle,
+) {
+    let mesh = Mesh { vertices, faces: &model.faces };
+    match &style.paint {
+        Paint::Dressed(outfit) => draw(picture, mesh, camera, style, outfit.on(model)),
+        _ => draw(picture, mesh, camera, style, None),
+    }
+}
+
+/// As [`draw_body`] for any mesh.
 pub fn draw_mesh(picture: &mut Picture, mesh: Mesh, camera: &Camera, style: &MeshStyle) {
+    draw(picture, mesh, camera, style, None);
+}
+
+fn draw(picture: &mut Picture, mesh: Mesh, camera: &Camera, style: &MeshStyle, dressed: Option<Dressed>) {
     let normals = vertex_normals(mesh.vertices, mesh.faces);
     let ambient: Vec<Vec3> = if style.occlusion_directions == 0 {
         normals.iter().map(|&n| style.light.ambient(n)).collect()
@@ -80,19 +108,18 @@ pub fn draw_mesh(picture: &mut Picture, mesh: Mesh, camera: &Camera, style: &Mes
             128,
         )
     };
-    let plain;
-    let materials = match &style.paint {
-        Paint::Plain(rgb) => {
-            plain = vec![Material::matt(*rgb); mesh.vertices.len()];
-            &plain
-        }
+    let plain = match &style.paint {
+        Paint::Plain(rgb) => vec![Material::matt(*rgb); mesh.vertices.len()],
         Paint::PerVertex(colours) => {
             let colour = |i: usize| colours.get(i).copied().unwrap_or([128; 3]);
-            plain = (0..mesh.vertices.len()).map(|i| Material::matt(colour(i))).collect();
-            &plain
+            (0..mesh.vertices.len()).map(|i| Material::matt(colour(i))).collect()
         }
-        Paint::Materials(materials) if materials.len() == mesh.vertices.len() => materials,
-        Paint::Materials(_) => return,
+        Paint::Materials(materials) => {
+            let missing = Material::matt([128; 3]);
+            (0..mesh.vertices.len()).map(|i| materials.get(i).copied().unwrap_or(missing)).collect()
+        }
+        Paint::Dressed(_) if dressed.is_some() => Vec::new(),
+        Paint::Dressed(outfit) => vec![Material::matt(outfit.upper.colour); mesh.vertices.len()],
     };
     let perspective = matches!(camera.projection, Projection::Perspective { .. });
     composite(picture, mesh, camera, style.opacity, |face, w| {
@@ -100,8 +127,13 @@ pub fn draw_mesh(picture: &mut Picture, mesh: Mesh, camera: &Camera, style: &Mes
         let point = interpolate(mesh.faces, mesh.vertices, face, w);
         let view = if perspective { (-point).normalize_or_zero() } else { Vec3::Z };
         let light = interpolate(mesh.faces, &ambient, face, w);
-        let material = blend(materials, mesh.faces[face], w);
-        style.light.shade(&material, normal, view, light, 1.0)
+        let surface = match &dressed {
+            Some(dressed) => dressed.surface(face, w),
+            None => Surface { material: blend(&plain, mesh.faces[face], w), bump: Vec3::ZERO },
+        };
+        // Folds would flicker at the size of an overlay: half of their strength is enough.
+        let normal = (normal + surface.bump * 0.4).normalize_or_zero();
+        style.light.shade(&surface.material, normal, view, light, 1.0)
     });
 }
 
