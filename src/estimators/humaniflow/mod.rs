@@ -5,8 +5,10 @@
 
 pub mod config;
 pub mod dense;
+pub mod encoder;
 pub mod flow;
 pub mod model;
+pub mod proxy;
 pub mod so3;
 pub mod spline;
 pub mod transforms;

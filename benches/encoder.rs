@@ -1,0 +1,69 @@
+//! Time of the encoder's forward pass on one proxy, and of a training step of the small picture network.
+//!
+//! `cargo bench --bench encoder`; `benches/encoder_torch.py` times the same network in PyTorch. Both use two
+//! threads: run them by turns, a busy machine slows whichever runs at the time.
+
+use burn::tensor::{Device, Distribution, Tensor};
+use divan::{Bencher, counter::ItemsCount};
+use humanifold::estimators::humaniflow::encoder::EncoderConfig;
+use humanifold::estimators::humaniflow::proxy::Planes;
+use humanifold::estimators::humaniflow::proxy::edges::{EdgeOptions, edge_map};
+use humanifold::tensors::cnn::SmallCnnConfig;
+
+fn main() {
+    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(2).build_global() {
+        eprintln!("threads stay as they are: {error}");
+    }
+    divan::main();
+}
+
+fn proxies(count: usize, channels: usize, size: usize, device: &Device) -> Tensor<4> {
+    Tensor::random([count, channels, size, size], Distribution::Uniform(0.0, 1.0), device)
+}
+
+/// ResNet-18, batch norm folded, one proxy of 256 x 256.
+#[divan::bench(sample_count = 60)]
+fn resnet18_forward(bencher: Bencher) {
+    let device = Device::flex();
+    let encoder = EncoderConfig::new().init(&device).folded();
+    let x = proxies(1, 18, 256, &device);
+    bencher.bench(|| encoder.forward(x.clone()).into_data());
+}
+
+/// ResNet-18 forward and backward, eight proxies, batch statistics.
+#[divan::bench(sample_count = 3)]
+fn resnet18_training_step(bencher: Bencher) {
+    let device = Device::flex().autodiff();
+    let encoder = EncoderConfig::new().init(&device);
+    let x = proxies(8, 18, 256, &device);
+    bencher.bench(|| encoder.forward(x.clone()).sum().backward());
+}
+
+/// Edge map of a 256 x 256 crop.
+#[divan::bench(sample_count = 30)]
+fn edges(bencher: Bencher) {
+    let values = proxies(1, 3, 256, &Device::flex()).into_data().try_to_vec().unwrap_or_default();
+    let picture = Planes { count: 3, height: 256, width: 256, values };
+    bencher.bench(|| edge_map(&picture, &EdgeOptions::default()));
+}
+
+/// Side and input channels of the small picture network.
+const SMALL: [(usize, usize); 4] = [(64, 1), (64, 18), (128, 1), (128, 18)];
+
+/// Forward and backward of 64 pictures.
+#[divan::bench(args = SMALL, sample_count = 10)]
+fn small_cnn_training_step(bencher: Bencher, (size, channels): (usize, usize)) {
+    let device = Device::flex().autodiff();
+    let net = SmallCnnConfig::new(channels, 128).init(&device);
+    let x = proxies(64, channels, size, &device);
+    bencher.counter(ItemsCount::new(64usize)).bench(|| net.forward(x.clone()).sum().backward());
+}
+
+/// Forward of one picture.
+#[divan::bench(args = SMALL, sample_count = 30)]
+fn small_cnn_forward(bencher: Bencher, (size, channels): (usize, usize)) {
+    let device = Device::flex();
+    let net = SmallCnnConfig::new(channels, 128).init(&device);
+    let x = proxies(1, channels, size, &device);
+    bencher.bench(|| net.forward(x.clone()).into_data());
+}
