@@ -1,8 +1,111 @@
-//! One file a command: flags → task → printed events.
+//! The command line: flags → task → printed events. One file a command; no command opens the window.
+//!
+//! Results and `--json` events go to stdout, progress and warnings to stderr.
+//! Exit code 0: all done; 1: something failed, said on stderr; 2: wrong usage.
 
+mod completions;
+mod info;
+mod keypoints;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::formats::model_files;
+
+/// A photo of a person in, the whole distribution of 3D bodies that it allows out.
+#[derive(Parser, Debug)]
+#[command(name = "humanifold", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Photos to open in the window
+    #[arg(value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+
+    /// Estimator weights for the window; those that ship without it
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// Folder with model files, searched first
+    #[arg(long, global = true, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Photos to keypoints: JSON in COCO's layout
+    Keypoints(keypoints::Arguments),
+    /// What was found: models, weights, devices
+    Info(info::Arguments),
+    /// A script that completes commands and flags in a shell
+    Completions(completions::Arguments),
+}
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    if let Some(folder) = arguments.models {
+        if !folder.is_dir() {
+            return failed(&anyhow::anyhow!("no such folder (--models): {}", folder.display()));
+        }
+        model_files::set_models_dir(folder);
+    }
+    let result = match arguments.command {
+        Some(Command::Keypoints(arguments)) => keypoints::run(&arguments),
+        Some(Command::Info(arguments)) => info::run(&arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments),
+        None => return window(arguments.photos, arguments.weights),
+    };
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+#[cfg(feature = "viewer")]
+fn window(photos: Vec<PathBuf>, weights: Option<PathBuf>) -> ExitCode {
+    crate::app::run(crate::app::WindowOptions { photos, weights })
+}
+
+#[cfg(not(feature = "viewer"))]
+fn window(photos: Vec<PathBuf>, weights: Option<PathBuf>) -> ExitCode {
+    use clap::CommandFactory;
+    if photos.is_empty() && weights.is_none() {
+        // Help that cannot be written has no other place to go.
+        let _ = Arguments::command().print_help();
+        return ExitCode::SUCCESS;
+    }
+    failed(&anyhow::anyhow!("this build has no window: use `humanifold predict PHOTO --out DIR`"))
+}
+
+/// Writes a line to stdout; a reader that went away is no error.
+fn print_line(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn photos_open_the_window_and_commands_do_not() {
+        let parsed = Arguments::try_parse_from(["humanifold", "a.jpg", "b.jpg"]).unwrap();
+        assert!(parsed.command.is_none() && parsed.photos.len() == 2);
+        let parsed =
+            Arguments::try_parse_from(["humanifold", "keypoints", "a.jpg", "--models", "/x"]).unwrap();
+        assert!(matches!(parsed.command, Some(Command::Keypoints(_))) && parsed.models.is_some());
+        assert!(Arguments::try_parse_from(["humanifold", "keypoints"]).is_err());
+    }
 }

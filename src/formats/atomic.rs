@@ -11,6 +11,10 @@ use super::FormatError;
 /// # Errors
 /// `Io` with the reason (no permission, disk full, …); the target is then as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
+    // Devices and pipes (`/dev/stdout`) are written into, never replaced.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(path, bytes).map_err(|error| FormatError::io("write", error, path));
+    }
     let folder = parent(path);
     std::fs::create_dir_all(folder).map_err(|error| FormatError::io("make the folder", error, folder))?;
     let failed = |error| FormatError::io("write", error, path);
@@ -126,5 +130,6 @@ mod tests {
         let error = write_atomic(&file.join("below/x"), b"y").unwrap_err();
         assert_eq!(error.word(), "io");
         assert!(error.to_string().contains("below"), "{error}");
+        assert_eq!(write_atomic(root.path(), b"a folder in the way").unwrap_err().word(), "io");
     }
 }

@@ -106,17 +106,17 @@ impl CocoKeypoints {
         Ok(Self { people, images, results })
     }
 
-    /// The document that COCO's own tools read; `size` is of the one picture that the people are in.
+    /// The document that COCO's own tools read; `sizes` are the pictures' widths and heights by image id.
     pub fn to_json(
         &self,
-        size: Option<[usize; 2]>,
+        sizes: &BTreeMap<i64, [usize; 2]>,
         keypoint_names: &[&str],
         skeleton: &[[usize; 2]],
     ) -> Value {
         let images: Vec<Value> = self
             .images
             .iter()
-            .map(|(id, name)| match size {
+            .map(|(id, name)| match sizes.get(id) {
                 Some([width, height]) => {
                     json!({"id": id, "file_name": name, "width": width, "height": height})
                 }
@@ -287,7 +287,7 @@ mod tests {
             images: BTreeMap::from([(1, "a.jpg".to_owned())]),
             results: false,
         };
-        let json = file.to_json(Some([640, 480]), &["nose"], &[[0, 1]]);
+        let json = file.to_json(&BTreeMap::from([(1, [640, 480])]), &["nose"], &[[0, 1]]);
         assert_eq!(CocoKeypoints::parse(json.to_string().as_bytes()).unwrap(), file);
         assert_eq!(json["categories"][0]["skeleton"][0], json!([1, 2]));
     }

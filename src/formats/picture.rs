@@ -259,6 +259,48 @@ mod tests {
         assert!(Picture::from_bytes(&png_header(0, 5)).is_err());
     }
 
+    /// A JPEG of 8 x 8 pixels in CMYK as Adobe writes it, every ink at the middle.
+    fn cmyk_jpeg() -> Vec<u8> {
+        let mut bytes = vec![0xff, 0xd8];
+        let mut segment = |marker: u8, body: &[u8]| {
+            bytes.extend_from_slice(&[0xff, marker]);
+            bytes.extend_from_slice(&(body.len() as u16 + 2).to_be_bytes());
+            bytes.extend_from_slice(body);
+        };
+        segment(0xee, b"Adobe\0\x64\0\0\0\0\0");
+        segment(0xdb, &[&[0u8][..], &[1; 64]].concat());
+        let frame = [8, 0, 8, 0, 8, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0];
+        segment(0xc0, &frame);
+        // One code of one bit each: "no difference" and "end of block".
+        for class in [0x00, 0x10] {
+            let mut table = vec![class, 1];
+            table.extend_from_slice(&[0; 16]);
+            segment(0xc4, &table);
+        }
+        segment(0xda, &[4, 1, 0, 2, 0, 3, 0, 4, 0, 0, 63, 0]);
+        bytes.extend_from_slice(&[0x00, 0xff, 0xd9]);
+        bytes
+    }
+
+    #[test]
+    fn cmyk_becomes_rgb() {
+        let picture = Picture::from_bytes(&cmyk_jpeg()).unwrap();
+        assert_eq!((picture.width, picture.height), (8, 8));
+        let [r, g, b] = picture.pixel(3, 3);
+        assert!(r == g && g == b && (50..90).contains(&r), "{r} {g} {b}");
+    }
+
+    #[test]
+    fn animations_give_their_first_frame() {
+        let frame = |color: [u8; 4]| image::Frame::new(RgbaImage::from_pixel(5, 4, Rgba(color)));
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+        encoder.encode_frames([frame([255, 0, 0, 255]), frame([0, 0, 255, 255])]).unwrap();
+        drop(encoder);
+        let picture = Picture::from_bytes(&bytes).unwrap();
+        assert_eq!((picture.width, picture.height, picture.pixel(2, 2)), (5, 4, [255, 0, 0]));
+    }
+
     #[test]
     fn orientation_tags_are_applied() {
         // A left-to-right ramp saved with "turn by 90 degrees clockwise".

@@ -3,6 +3,7 @@
 //! Task ──TaskQueue──▶ a named thread ──Event──▶ TaskHandle ──snapshot──▶ drawer, progress bar
 //! keypoint drag ──▶ LiveEstimates (newest request wins) ──Slot──▶ 3D view
 
+pub mod inputs;
 pub mod latest;
 pub mod live;
 pub mod queue;
