@@ -4,8 +4,13 @@
 //! Exit code 0: all done; 1: something failed, said on stderr; 2: wrong usage.
 
 mod completions;
+mod evaluate;
+mod events;
 mod info;
+mod interrupt;
 mod keypoints;
+mod predict;
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,8 +41,14 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Photos to bodies: a folder with figure, numbers and mesh for each person
+    Predict(predict::Arguments),
     /// Photos to keypoints: JSON in COCO's layout
     Keypoints(keypoints::Arguments),
+    /// Trains the default estimator
+    Train(train::Arguments),
+    /// Measures the default estimator on rendered people or labelled photos
+    Evaluate(evaluate::Arguments),
     /// What was found: models, weights, devices
     Info(info::Arguments),
     /// A script that completes commands and flags in a shell
@@ -54,6 +65,9 @@ pub fn main() -> ExitCode {
         model_files::set_models_dir(folder);
     }
     let result = match arguments.command {
+        Some(Command::Predict(arguments)) => predict::run(arguments),
+        Some(Command::Train(arguments)) => train::run(arguments),
+        Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Keypoints(arguments)) => keypoints::run(&arguments),
         Some(Command::Info(arguments)) => info::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),
@@ -106,6 +120,7 @@ mod tests {
         let parsed =
             Arguments::try_parse_from(["humanifold", "keypoints", "a.jpg", "--models", "/x"]).unwrap();
         assert!(matches!(parsed.command, Some(Command::Keypoints(_))) && parsed.models.is_some());
-        assert!(Arguments::try_parse_from(["humanifold", "keypoints"]).is_err());
+        assert!(Arguments::try_parse_from(["humanifold", "predict"]).is_err());
+        assert!(Arguments::try_parse_from(["humanifold", "predict", "a.jpg", "--device", "tpu"]).is_err());
     }
 }

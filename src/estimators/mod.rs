@@ -7,6 +7,7 @@ pub mod humaniflow;
 pub mod lifter;
 pub mod optimise;
 pub mod tangent;
+pub mod uncertainty;
 
 use std::sync::Arc;
 
