@@ -98,7 +98,6 @@ impl BodyModel {
     }
 
     fn tapes(&self, points: &[DVec3], joints: &[DVec3], stature: f64) -> Option<Tapes> {
-        let extras = self.extras.as_ref()?;
         let [chest, navel, crotch] = self.measured_points()?.map(|point| points[point].y);
         let floor = points.iter().map(|p| p.y).fold(f64::INFINITY, f64::min);
         let label = |point: u32| self.joint_vertex[point as usize];

@@ -95,10 +95,8 @@ pub fn log_so3_64(r: &DMat3) -> DVec3 {
     let mut q = matrix_to_quaternion(r);
     // Half a turn within a float32 matrix's own rounding: both signs are right, one is chosen.
     if q[0].abs() < 1e-7 {
-        if let Some(first) = q[1..].iter().find(|value| value.abs() > 1e-6) {
-            if *first < 0.0 {
-                q = q.map(|value| -value);
-            }
+        if q[1..].iter().find(|value| value.abs() > 1e-6).is_some_and(|first| *first < 0.0) {
+            q = q.map(|value| -value);
         }
         q[0] = 0.0;
     }
@@ -319,7 +317,7 @@ mod tests {
 
     fn vectors() -> Vec<DVec3> {
         let axes = [DVec3::X, DVec3::NEG_Y, DVec3::new(1.0, 2.0, -2.0) / 3.0, DVec3::new(-0.6, 0.0, 0.8)];
-        let angles = [0.0, 1e-9, 1e-5, 1e-4, 3e-3, 0.3, 1.5, 3.0, 3.1415, std::f64::consts::PI - 1e-6];
+        let angles = [0.0, 1e-9, 1e-5, 1e-4, 3e-3, 0.3, 1.5, 3.0, 3.14, std::f64::consts::PI - 1e-6];
         axes.iter().flat_map(|axis| angles.iter().map(move |angle| *axis * *angle)).collect()
     }
 
