@@ -8,6 +8,7 @@ use humanifold::estimators::humaniflow::flow::{AtIdentity, PartFlow};
 use humanifold::estimators::humaniflow::so3;
 use humanifold::estimators::humaniflow::spline::{RawSpline, SplineLimits};
 use humanifold::estimators::humaniflow::transforms::{SplineNet, Transform};
+use humanifold::geometry::rotations::{exp_so3_64, log_so3_64};
 
 use crate::case::{Case, CaseResult, Failure, Outputs};
 use crate::hash1::Rule;
@@ -138,7 +139,7 @@ fn so3_maps(case: &Case) -> CaseResult {
     Ok(match case.text("op")? {
         "exp" => {
             let v = vectors(case, "v")?;
-            out.f64("R", &[v.len(), 3, 3], rows_of(v.iter().map(|&v| so3::exp(v))))
+            out.f64("R", &[v.len(), 3, 3], rows_of(v.iter().map(|&v| exp_so3_64(v))))
         }
         "exp_logdet" => {
             let v = vectors(case, "v")?;
@@ -150,15 +151,15 @@ fn so3_maps(case: &Case) -> CaseResult {
         }
         "log" => {
             let r = matrices(case, "R")?;
-            out.f64("v", &[r.len(), 3], flat(r.iter().map(|&r| so3::log(r))))
+            out.f64("v", &[r.len(), 3], flat(r.iter().map(|&r| log_so3_64(&r))))
         }
         "log_near_pi" => {
             let r = matrices(case, "R")?;
-            out.f64("R_back", &[r.len(), 3, 3], rows_of(r.iter().map(|&r| so3::exp(so3::log(r)))))
+            out.f64("R_back", &[r.len(), 3, 3], rows_of(r.iter().map(|&r| exp_so3_64(log_so3_64(&r)))))
         }
         "inverse_set" => {
             let radius = if case.has_param("radius") { case.number("radius")? } else { 1.5 * PI };
-            let v: Vec<DVec3> = matrices(case, "R")?.into_iter().map(so3::log).collect();
+            let v: Vec<DVec3> = matrices(case, "R")?.into_iter().map(|r| log_so3_64(&r)).collect();
             let n = v.len();
             let others: Vec<[Option<DVec3>; 2]> =
                 v.iter().map(|&v| so3::other_preimages(v, radius)).collect();
@@ -192,7 +193,7 @@ fn so3_maps(case: &Case) -> CaseResult {
             let n = r.len();
             out.f64("post", &[n, 3, 3], rows_of(r.iter().map(|&r| r * flip)))
                 .f64("pre", &[n, 3, 3], rows_of(r.iter().map(|&r| flip * r)))
-                .f64("pre_vec", &[n, 3], flat(r.iter().map(|&r| so3::log(flip * r))))
+                .f64("pre_vec", &[n, 3], flat(r.iter().map(|&r| log_so3_64(&(flip * r)))))
         }
         "quat" => {
             let q = case.f64("q")?;
@@ -285,7 +286,7 @@ fn flow(case: &Case) -> CaseResult {
     let mut zero = vec![[0.0f32; 3]; n];
     sampling.push_forward(&mut zero, &context, scratch);
     let rotations: Vec<DMat3> =
-        samples.iter().map(|v| so3::exp(DVec3::from_array(v.map(f64::from)))).collect();
+        samples.iter().map(|v| exp_so3_64(DVec3::from_array(v.map(f64::from)))).collect();
     let queried = matrices(case, "R_query")?;
     let mut log_prob =
         |r: &[DMat3]| density.log_prob(r, &wide_context, AtIdentity::AsPublished, wide_scratch);

@@ -11,6 +11,7 @@ mod body;
 mod formats;
 mod hash1;
 mod humaniflow;
+mod humaniflow_network;
 mod humaniflow_vision;
 mod keypoints;
 
@@ -31,6 +32,7 @@ fn functions() -> BTreeMap<&'static str, Function> {
         body::kinds(),
         formats::kinds(),
         humaniflow::kinds(),
+        humaniflow_network::kinds(),
         humaniflow_vision::kinds(),
         keypoints::kinds(),
     ];

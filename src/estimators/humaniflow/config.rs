@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use super::weights::{StateDict, WeightsError};
+
 /// SMPL's parents; the root has −1.
 pub const SMPL_PARENTS: [i32; 24] =
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21];
@@ -50,6 +52,42 @@ impl Default for FlowConfig {
 }
 
 impl FlowConfig {
+    /// The sizes that a checkpoint's tensors have, for bodies of SMPL's tree.
+    ///
+    /// # Errors
+    /// Where tensors are missing from which sizes are taken.
+    pub fn of_state(state: &StateDict) -> Result<Self, WeightsError> {
+        let side = |name: &str, axis: usize| -> Result<usize, WeightsError> {
+            let shape = &state.get(name)?.shape;
+            shape
+                .get(axis)
+                .copied()
+                .ok_or_else(|| WeightsError::Tensors(format!("`{name}` is {shape:?}, it has too few axes")))
+        };
+        let coupling = |layer: usize| format!("pose_so3flow_transform_modules.0.nn.layers.{layer}.weight");
+        let mut coupling_hidden = Vec::new();
+        while state.0.contains_key(&coupling(coupling_hidden.len() + 1)) {
+            coupling_hidden.push(side(&coupling(coupling_hidden.len()), 0)?);
+        }
+        let modules = (0..)
+            .take_while(|m| {
+                state.0.contains_key(&format!("pose_so3flow_transform_modules.{m}.nn.layers.0.weight"))
+            })
+            .count();
+        let default = Self::default();
+        Ok(Self {
+            features: side("fc1.weight", 1)?,
+            hidden: side("fc1.weight", 0)?,
+            joint_features: side("fc_input_shape_glob_cam_feats.weight", 0)?,
+            context: side("fc_flow_context.0.weight", 0)?,
+            segments: (side(&coupling(coupling_hidden.len()), 0)? / 2 + 1) / 4,
+            couplings: modules / default.parts(),
+            betas: side("fc_shape.weight", 0)? / 2,
+            coupling_hidden,
+            ..default
+        })
+    }
+
     pub fn parts(&self) -> usize {
         self.parents.len().saturating_sub(1)
     }
@@ -145,5 +183,10 @@ mod tests {
         let tensors = FlowConfig::default().tensors();
         // 546 tensors in the authors' file, 120 of them the encoder's.
         assert_eq!(tensors.len(), 546 - 120);
+        let mut state = StateDict::default();
+        for (name, shape) in tensors {
+            state.insert(&name, &shape, Vec::new());
+        }
+        assert_eq!(FlowConfig::of_state(&state).expect("all tensors"), FlowConfig::default());
     }
 }

@@ -12,6 +12,7 @@ use super::so3;
 use super::spline::{MAX_SEGMENTS, SplineLimits};
 use super::transforms::{SplineNet, Transform};
 use super::weights::{StateDict, WeightsError};
+use crate::geometry::rotations::exp_so3_64;
 
 /// Rows that one thread takes at a time.
 const BLOCK: usize = 32;
@@ -152,6 +153,11 @@ impl<R: Real> FlowModel<R> {
         })
     }
 
+    /// The distribution of one part.
+    pub fn part(&self, part: usize) -> Option<&PartFlow<R>> {
+        self.flows.get(part)
+    }
+
     /// # Errors
     /// Where there are not as many features as the network takes, or one is not finite.
     pub fn heads(&self, features: &[R]) -> Result<Heads<R>, WeightsError> {
@@ -273,7 +279,7 @@ impl<R: Real> FlowModel<R> {
                     }
                 };
                 self.push_forward(shared, &base, |v| {
-                    so3::to_rows(so3::exp(glam::DVec3::from_array(v.map(Real::wide))))
+                    so3::to_rows(exp_so3_64(glam::DVec3::from_array(v.map(Real::wide))))
                 })
             })
             .collect();

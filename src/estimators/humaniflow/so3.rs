@@ -1,11 +1,12 @@
-//! Maps between rotation vectors and rotations as the network's densities need them (f64),
-//! and the two float32 maps that its heads use. Rotations as nine numbers are row-major.
+//! What the network's densities need of rotation vectors beyond `geometry::rotations` (f64), and the two
+//! float32 maps that its heads use. Rotations as nine numbers are row-major.
 
 use std::f64::consts::{PI, TAU};
 
-use glam::{DMat3, DQuat, DVec3};
+use glam::{DMat3, DVec3};
 
 use super::dense::Real;
+use crate::geometry::rotations::log_so3_64;
 
 /// Row-major numbers to a matrix.
 pub fn from_rows<R: Real>(r: &[R; 9]) -> DMat3 {
@@ -17,31 +18,7 @@ pub fn to_rows<R: Real>(m: DMat3) -> [R; 9] {
     m.transpose().to_cols_array().map(R::of)
 }
 
-fn hat(v: DVec3) -> DMat3 {
-    DMat3::from_cols(DVec3::new(0.0, v.z, -v.y), DVec3::new(-v.z, 0.0, v.x), DVec3::new(v.y, -v.x, 0.0))
-}
-
-/// Rotation by |v| about v.
-pub fn exp(v: DVec3) -> DMat3 {
-    let t = v.length();
-    let k = hat(v);
-    if t < 1e-8 {
-        return DMat3::IDENTITY + k;
-    }
-    let half = (0.5 * t).sin() / t;
-    DMat3::IDENTITY + k * (t.sin() / t) + k * k * (2.0 * half * half)
-}
-
-/// The rotation vector of length at most π; through the quaternion, so exact near π and near 0 too.
-pub fn log(r: DMat3) -> DVec3 {
-    let q = DQuat::from_mat3(&r);
-    let q = if q.w < 0.0 { -q } else { q };
-    let axis = DVec3::new(q.x, q.y, q.z);
-    let s = axis.length();
-    if s < 1e-150 { axis * 2.0 } else { axis * (2.0 * s.atan2(q.w) / s) }
-}
-
-/// Log-determinant of [`exp`] at `v`: log(4 sin²(t/2) / t²), 0 at v = 0.
+/// Log-determinant of the exponential map at `v`: log(4 sin²(t/2) / t²), 0 at v = 0.
 pub fn exp_log_det(v: DVec3) -> f64 {
     let half = 0.5 * v.length();
     if half < 1e-8 { 0.0 } else { 2.0 * (half.sin().abs() / half).ln() }
@@ -64,7 +41,7 @@ pub fn other_preimages(v: DVec3, radius: f64) -> [Option<DVec3>; 2] {
 /// Rotation vectors of `r` within the ball of `radius` (more than π, less than 2π): the principal one first.
 pub fn preimages(r: DMat3, radius: f64) -> (DVec3, Option<DVec3>) {
     debug_assert!(radius > PI && radius < TAU);
-    let v = log(r);
+    let v = log_so3_64(&r);
     (v, other_preimages(v, radius)[0])
 }
 
@@ -110,16 +87,7 @@ pub fn six_from_rotation<R: Real>(r: &[R; 9]) -> [R; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn log_undoes_exp_up_to_pi() {
-        for length in [0.0, 1e-12, 1e-7, 0.3, 2.0, 3.1, 3.14159] {
-            for axis in [DVec3::X, DVec3::new(0.6, -0.8, 0.0), DVec3::new(-0.48, 0.6, 0.64)] {
-                let v = axis * length;
-                assert!((log(exp(v)) - v).length() < 1e-9, "{v}");
-            }
-        }
-    }
+    use crate::geometry::rotations::exp_so3_64 as exp;
 
     #[test]
     fn the_log_determinant_is_that_of_the_numerical_jacobian() {

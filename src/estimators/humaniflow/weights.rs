@@ -2,6 +2,10 @@
 //! wrong with them.
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use burn::store::{ModuleStore, PytorchStore, bridge};
 
 /// One tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,9 +24,61 @@ pub enum WeightsError {
     Tensors(String),
     #[error("{0}")]
     Config(String),
+    #[error("not a readable checkpoint: {reason}: {path}")]
+    Checkpoint { reason: String, path: PathBuf },
+    #[error(transparent)]
+    File(#[from] crate::tensors::TensorError),
 }
 
 impl StateDict {
+    /// A checkpoint of `torch.save` (its `best_model_state_dict` where it has one, then `model_state_dict`, then
+    /// its top level) or a safetensors file. Whole-number tensors (counters) are left out.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is neither.
+    pub fn read(path: &Path) -> Result<Self, WeightsError> {
+        let failed = |reason: &dyn std::fmt::Display| WeightsError::Checkpoint {
+            reason: reason.to_string(),
+            path: path.to_path_buf(),
+        };
+        let mut start = [0; 2];
+        let mut file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+        file.read_exact(&mut start).map_err(|error| failed(&error))?;
+        let mut state = Self::default();
+        // A zip or a bare pickle, as opposed to the length that a safetensors file begins with.
+        if &start == b"PK" || start == [0x80, 0x02] {
+            for key in [Some("best_model_state_dict"), Some("model_state_dict"), None] {
+                let store = PytorchStore::from_file(path).map_indices_contiguous(false);
+                let mut store = match key {
+                    Some(key) => store.with_top_level_key(key),
+                    None => store,
+                };
+                let tensors = match store.get_all_tensors() {
+                    Ok(tensors) if !tensors.is_empty() => tensors,
+                    Err(error) if key.is_none() => return Err(failed(&error)),
+                    _ => continue,
+                };
+                for (name, tensor) in tensors {
+                    if tensor.dtype.is_float() {
+                        let data = bridge::into_data(tensor.clone()).map_err(|error| failed(&error))?;
+                        let shape = data.shape().to_vec();
+                        let values = data
+                            .convert::<f32>()
+                            .try_into_vec::<f32>()
+                            .map_err(|error| failed(&format!("{error:?}")))?;
+                        state.insert(name, &shape, values);
+                    }
+                }
+                return Ok(state);
+            }
+            return Err(failed(&"it holds no tensors"));
+        }
+        for tensor in crate::tensors::weights::read(path)?.tensors {
+            state.insert(&tensor.name, &tensor.shape, tensor.values);
+        }
+        Ok(state)
+    }
+
     pub fn insert(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
         self.0.insert(name.to_owned(), StateTensor { shape: shape.to_vec(), values });
     }
