@@ -2,11 +2,13 @@
 
 use std::f64::consts::PI;
 
-use glam::{DMat3, DQuat, DVec3};
+use glam::{DMat3, DQuat, DVec3, Vec3};
 use humanifold::estimators::humaniflow::dense::{Dense, Mlp, Real, Scratch};
 use humanifold::estimators::humaniflow::flow::{AtIdentity, PartFlow};
+use humanifold::estimators::humaniflow::proxy::heatmaps::peaks;
 use humanifold::estimators::humaniflow::so3;
 use humanifold::estimators::humaniflow::spline::{RawSpline, SplineLimits};
+use humanifold::estimators::humaniflow::spread::{jet, mesh_spread, order_by_keypoints};
 use humanifold::estimators::humaniflow::transforms::{SplineNet, Transform};
 use humanifold::geometry::rotations::{exp_so3_64, log_so3_64};
 
@@ -19,6 +21,7 @@ pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
         ("so3_maps", so3_maps),
         ("rational_spline", rational_spline),
         ("flow", flow),
+        ("directional_variance", directional_variance),
     ]
 }
 
@@ -299,4 +302,58 @@ fn flow(case: &Case) -> CaseResult {
         .f64("log_prob_R", &[n], at_query)
         .f64("log_prob_samples", &[n], at_samples)
         .f64("log_prob_v", &[n], at_vectors))
+}
+
+fn points(values: &[f32]) -> Vec<Vec3> {
+    values.chunks_exact(3).map(Vec3::from_slice).collect()
+}
+
+fn directional_variance(case: &Case) -> CaseResult {
+    let shape = case.shape("vertices")?;
+    let flat = case.f32("vertices")?;
+    let each = flat.len() / shape[0].max(1);
+    let meshes: Vec<Vec<Vec3>> = flat.chunks_exact(each.max(1)).map(points).collect();
+    match case.text("op")? {
+        "variance" => {
+            let spread = mesh_spread(&meshes.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let n = spread.axis_std.len();
+            let colours = |most: f64, values: Vec<f32>| -> Vec<f64> {
+                values.into_iter().flat_map(|value| jet(f64::from(value), most)).collect()
+            };
+            let axis_std: Vec<f32> = spread.axis_std.iter().flat_map(|v| v.to_array()).collect();
+            Ok(Outputs::new()
+                .f64("colours", &[n, 3], colours(case.number("colour_max")?, spread.mean_distance.clone()))
+                .f64("axis_colours", &[n, 3, 3], colours(case.number("axis_colour_max")?, axis_std.clone()))
+                .f32("mean_distance", &[n], spread.mean_distance)
+                .f32("axis_std", &[n, 3], axis_std))
+        }
+        "sort" => {
+            let map = counts(case, "coco_map")?;
+            let of_one = case.shape("joints")?[1] * 3;
+            let joints: Vec<[Vec3; 17]> = case
+                .f32("joints")?
+                .chunks_exact(of_one)
+                .map(|all| {
+                    let all = points(all);
+                    std::array::from_fn(|k| all[map[k]])
+                })
+                .collect();
+            let maps = case.shape("heatmaps")?;
+            let peaks = peaks(&case.f32("heatmaps")?, maps[2], maps[3], 1e-6, false);
+            let camera = case.f32("cam_wp")?;
+            let order = order_by_keypoints(
+                &joints,
+                [camera[0], camera[1], camera[2]],
+                maps[3] as f32,
+                &peaks.keypoints,
+                &peaks.seen,
+            );
+            let sorted: Vec<f32> =
+                order.iter().flat_map(|&i| flat[i * each..][..each].iter().copied()).collect();
+            Ok(Outputs::new()
+                .i64("order", &[order.len()], order.into_iter().map(|i| i as i64).collect())
+                .f32("vertices", &shape, sorted))
+        }
+        other => Err(Failure::broken(format!("unknown op {other}"))),
+    }
 }

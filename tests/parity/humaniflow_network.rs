@@ -1,20 +1,24 @@
 //! HuManiFlow as a whole: the model's outputs, the training loss with its gradients.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use humanifold::estimators::humaniflow::config::{FlowConfig, SMPL_PARENTS};
+use humanifold::estimators::humaniflow::encoder::EncoderConfig;
 use humanifold::estimators::humaniflow::flow::AtIdentity;
 use humanifold::estimators::humaniflow::losses::{LossInput, LossWeights, Reduction, losses};
 use humanifold::estimators::humaniflow::model::FlowModel;
 use humanifold::estimators::humaniflow::net::FlowNet;
 use humanifold::estimators::humaniflow::stacked::PoseTargets;
+use humanifold::estimators::humaniflow::weights::StateDict;
 use humanifold::formats::Array;
+use humanifold::tensors::weights::collect;
 use serde_json::Value;
 
 use crate::case::{Case, CaseResult, Failure, Outputs};
-use crate::hash1::Rule;
+use crate::hash1::{self, Rule};
 
 pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
     vec![("losses", training_loss), ("model", model)]
@@ -155,11 +159,29 @@ fn training_loss(case: &Case) -> CaseResult {
     Ok(out)
 }
 
+/// Features of the case's input, one picture after the other.
+fn encode(case: &Case, rule: &Rule, width: usize) -> Result<Vec<f32>, Failure> {
+    let device = Device::flex();
+    let config = EncoderConfig::new().with_base_width(width);
+    let mut state = StateDict::default();
+    for tensor in collect(&config.init(&device), Path::new("")).map_err(Failure::broken)? {
+        let name = format!("image_encoder.{}", tensor.name);
+        let values = rule.tensor(&name, &tensor.shape);
+        state.insert(&name, &tensor.shape, values);
+    }
+    let encoder =
+        config.load(&state, "image_encoder.", Path::new(""), &device).map_err(Failure::broken)?.folded();
+    let (shape, values) = hash1::input(case)?;
+    let x = Tensor::<4>::from_data(TensorData::new(values, shape), &device);
+    encoder.forward(x).try_into_vec_as::<f32>().map_err(Failure::broken)
+}
+
 fn model(case: &Case) -> CaseResult {
-    let (config, _width) = config(case)?;
+    let (config, width) = config(case)?;
     let (parts, betas) = (config.parts(), config.betas);
-    let state = Rule::of(case)?.flow_state(&config);
-    let features = case.expected("input_feats")?.to_f32().map_err(Failure::broken)?;
+    let rule = Rule::of(case)?;
+    let state = rule.flow_state(&config);
+    let features = encode(case, &rule, width)?;
     let images = features.len() / config.features;
     let samples = case.count("num_samples")?;
 
