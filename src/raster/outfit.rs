@@ -3,6 +3,7 @@
 
 use glam::Vec3;
 
+use super::colormap::linear_to_srgb;
 use super::light::{Material, linear};
 use super::noise;
 use crate::body::BodyModel;
@@ -93,7 +94,7 @@ impl Default for Outfit {
             tucked: false,
             lower: Garment { looseness: 0.0, ..Garment::plain([62, 68, 80], 0.97) },
             lower_kind: Lower::Trousers,
-            shoes: Some([214, 210, 202]),
+            shoes: Some([120, 106, 96]),
             hair_volume: 0.0,
         }
     }
@@ -183,7 +184,8 @@ impl Outfit {
     }
 
     /// How far clothes and hair stand off the rest surface, a point: offsets to be added before posing.
-    pub fn offsets(&self, model: &BodyModel) -> Vec<Vec3> {
+    /// `shoe_shape`: as [`shoe_shape`] of the same model gives it.
+    pub fn offsets(&self, model: &BodyModel, shoe_shape: &[Vec3]) -> Vec<Vec3> {
         let Some(extras) = &model.extras else {
             return Vec::new();
         };
@@ -213,22 +215,78 @@ impl Outfit {
                         push = direction * (at(skirt) * (0.01 + 0.06 * self.lower.looseness));
                     }
                 }
-                if self.shoes.is_some() {
-                    thickness = thickness.max(0.006 * at(shoes));
-                }
                 thickness += self.hair_volume * at(hair);
+                if self.shoes.is_some() {
+                    let cover = at(shoes);
+                    push += shoe_shape.get(v).copied().unwrap_or(Vec3::ZERO);
+                    thickness *= 1.0 - cover;
+                }
                 normal * thickness + push
             })
             .collect()
     }
 }
 
+/// Offsets that turn bare feet of the rest body into shoes: toes smoothed over, soles flat. Empty for a body without
+/// masks. Worth keeping: it takes some milliseconds.
+pub fn shoe_shape(model: &BodyModel) -> Vec<Vec3> {
+    const ROUNDS: usize = 24;
+    const LEATHER: f32 = 0.009;
+    let Some(extras) = &model.extras else {
+        return Vec::new();
+    };
+    let cover = extras.mask("shoes");
+    if cover.len() != model.num_vertices() {
+        return Vec::new();
+    }
+    let mut shape = model.v_template.clone();
+    let mut sums = vec![(Vec3::ZERO, 0.0f32); shape.len()];
+    for _ in 0..ROUNDS {
+        sums.fill((Vec3::ZERO, 0.0));
+        for face in &model.faces {
+            for i in 0..3 {
+                let (a, b) = (face[i] as usize, face[(i + 1) % 3] as usize);
+                if cover[a] > 0.0 {
+                    sums[a] = (sums[a].0 + shape[b], sums[a].1 + 1.0);
+                }
+            }
+        }
+        for (point, ((sum, count), cover)) in shape.iter_mut().zip(sums.iter().zip(cover)) {
+            if *count > 0.0 {
+                *point = point.lerp(*sum / *count, 0.7 * cover);
+            }
+        }
+    }
+    let floor = model.v_template.iter().map(|p| p.y).fold(f32::INFINITY, f32::min);
+    let normals = super::vertex_normals(&shape, &model.faces);
+    shape
+        .iter()
+        .zip(&normals)
+        .zip(model.v_template.iter().zip(cover))
+        .map(|((smooth, normal), (rest, cover))| {
+            let mut wanted = *smooth + *normal * LEATHER;
+            if normal.y < 0.0 {
+                let sole = floor - 0.6 * LEATHER;
+                wanted.y += (sole - wanted.y) * smoothstep(0.1, 0.6, -normal.y);
+            }
+            (wanted - *rest) * smoothstep(0.0, 0.5, *cover)
+        })
+        .collect()
+}
+
 impl Dressed<'_> {
     /// The surface at a point of a face.
     pub fn surface(&self, face: usize, weights: [f32; 3]) -> Surface {
         let [a, b, c] = self.faces[face].map(|v| &self.numbers[v as usize]);
-        let n: [f32; NUMBERS] =
-            std::array::from_fn(|i| a[i] * weights[0] + b[i] * weights[1] + c[i] * weights[2]);
+        self.at(&std::array::from_fn(|i| a[i] * weights[0] + b[i] * weights[1] + c[i] * weights[2]))
+    }
+
+    /// sRGB colours of the vertices: for drawing with plain vertex colours.
+    pub fn vertex_colours(&self) -> Vec<[u8; 3]> {
+        self.numbers.iter().map(|n| self.at(n).material.albedo.to_array().map(linear_to_srgb)).collect()
+    }
+
+    fn at(&self, n: &[f32; NUMBERS]) -> Surface {
         let outfit = self.outfit;
         let rest = Vec3::new(n[REST], n[REST + 1], n[REST + 2]);
 
@@ -357,7 +415,8 @@ mod tests {
         }
         assert!(bare_hands as f32 > 0.97 * hands as f32, "{bare_hands} of {hands}");
         assert!(clad_trunk as f32 > 0.9 * trunk as f32, "{clad_trunk} of {trunk}");
-        let offsets = outfit.offsets(&model);
-        assert!(offsets.iter().all(|o| o.length() < 0.02));
+        let offsets = outfit.offsets(&model, &shoe_shape(&model));
+        assert!(offsets.iter().all(|o| o.length() < 0.04));
+        assert_eq!(dressed.vertex_colours().len(), model.num_vertices());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use glam::{Vec2, Vec3};
+use rayon::prelude::*;
 
 use super::light::{Light, Material, encode};
 use super::outfit::{Dressed, Outfit, Surface};
@@ -15,6 +16,8 @@ use crate::geometry::camera::{Camera, Projection};
 /// Raster pixels held at once; a larger drawing is made in bands.
 const BAND_PIXELS: usize = 2_000_000;
 const SUPERSAMPLING: usize = 2;
+/// Sub-pixels whose depths differ by less than this (metres) show one surface.
+const ONE_SURFACE: f32 = 0.015;
 
 /// A triangle mesh in the space of the camera that draws it.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +55,7 @@ impl Default for MeshStyle {
             paint: Paint::Plain([166, 178, 196]),
             opacity: 1.0,
             light: Light::default(),
-            occlusion_directions: 24,
+            occlusion_directions: 16,
         }
     }
 }
@@ -105,7 +108,7 @@ fn draw(picture: &mut Picture, mesh: Mesh, camera: &Camera, style: &MeshStyle, d
             mesh.faces,
             &style.light,
             style.occlusion_directions,
-            128,
+            96,
         )
     };
     let plain = match &style.paint {
@@ -148,13 +151,13 @@ fn blend(materials: &[Material], face: [u32; 3], w: [f32; 3]) -> Material {
     }
 }
 
-/// Draws a mesh over a picture, antialiased, the linear colour of each sub-pixel being `shade(face, weights)`.
+/// Draws a mesh over a picture, antialiased, the linear colour of a point of a face being `shade(face, weights)`.
 pub fn composite(
     picture: &mut Picture,
     mesh: Mesh,
     camera: &Camera,
     opacity: f32,
-    mut shade: impl FnMut(usize, [f32; 3]) -> Vec3,
+    shade: impl Fn(usize, [f32; 3]) -> Vec3 + Sync,
 ) {
     let (width, height) = (picture.width, picture.height);
     if width == 0 || height == 0 || picture.rgb.len() != width * height * 3 {
@@ -167,7 +170,6 @@ pub fn composite(
     let rgb = Arc::make_mut(&mut picture.rgb);
     let columns = (x1 - x0) * SUPERSAMPLING;
     let rows = (BAND_PIXELS / (columns * SUPERSAMPLING)).max(1);
-    let samples = (SUPERSAMPLING * SUPERSAMPLING) as f32;
     let mut raster = Raster::new(0, 0);
     let mut top = y0;
     while top < y1 {
@@ -181,31 +183,58 @@ pub fn composite(
         );
         raster.begin(columns, lines);
         raster.draw(mesh.vertices, mesh.faces, &band, 0, Culling::Back);
-        for y in top..bottom {
-            for x in x0..x1 {
-                let mut sum = Vec3::ZERO;
-                let mut covered = 0.0;
-                for sub in 0..SUPERSAMPLING * SUPERSAMPLING {
-                    let i = (x - x0) * SUPERSAMPLING + sub % SUPERSAMPLING;
-                    let j = (y - top) * SUPERSAMPLING + sub / SUPERSAMPLING;
-                    let pixel = j * columns + i;
-                    if let Some(face) = raster.face(pixel) {
-                        sum += Vec3::from(encode(shade(face, raster.weights(pixel))).map(f32::from));
-                        covered += 1.0;
+        let raster = &raster;
+        rgb[top * width * 3..bottom * width * 3].par_chunks_mut(width * 3).enumerate().for_each(
+            |(line, row)| {
+                for (x, pixel) in row[x0 * 3..x1 * 3].chunks_exact_mut(3).enumerate() {
+                    if let Some((colour, covered)) = resolved(raster, columns, x, line, &shade) {
+                        let share = (covered * opacity).clamp(0.0, 1.0);
+                        for (channel, value) in pixel.iter_mut().zip(colour.to_array()) {
+                            *channel = (f32::from(*channel) * (1.0 - share) + value * share + 0.5) as u8;
+                        }
                     }
                 }
-                if covered > 0.0 {
-                    let share = (covered / samples * opacity).clamp(0.0, 1.0);
-                    let colour = sum / covered;
-                    for (channel, value) in rgb[(y * width + x) * 3..][..3].iter_mut().zip(colour.to_array())
-                    {
-                        *channel = (f32::from(*channel) * (1.0 - share) + value * share + 0.5) as u8;
-                    }
-                }
-            }
-        }
+            },
+        );
         top = bottom;
     }
+}
+
+/// sRGB colour and covered share of one pixel of a supersampled raster; `None` where it is empty. The surface is
+/// shaded once where its depth says that it is one, else at every sub-pixel.
+fn resolved(
+    raster: &Raster,
+    columns: usize,
+    x: usize,
+    y: usize,
+    shade: &impl Fn(usize, [f32; 3]) -> Vec3,
+) -> Option<(Vec3, f32)> {
+    const SAMPLES: usize = SUPERSAMPLING * SUPERSAMPLING;
+    let (mut near, mut far) = (f32::INFINITY, f32::NEG_INFINITY);
+    let mut pixels = [0; SAMPLES];
+    let mut count = 0;
+    for sub in 0..SAMPLES {
+        let i = x * SUPERSAMPLING + sub % SUPERSAMPLING;
+        let j = y * SUPERSAMPLING + sub / SUPERSAMPLING;
+        let pixel = j * columns + i;
+        if raster.face(pixel).is_some() {
+            let depth = raster.depth(pixel);
+            (near, far) = (near.min(depth), far.max(depth));
+            pixels[count] = pixel;
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return None;
+    }
+    let shaded = if far - near < ONE_SURFACE { 1 } else { count };
+    let mut sum = Vec3::ZERO;
+    for &pixel in &pixels[..shaded] {
+        if let Some(face) = raster.face(pixel) {
+            sum += Vec3::from(encode(shade(face, raster.weights(pixel))).map(f32::from));
+        }
+    }
+    Some((sum / shaded as f32, count as f32 / SAMPLES as f32))
 }
 
 /// The camera for a picture of this size.
