@@ -1,4 +1,5 @@
 //! The figure of one estimate: what was seen, what follows from it, and how sure it is.
+//! One file because the panels share one layout and one colour scale.
 
 use glam::{Vec2, Vec3};
 use rayon::prelude::*;

@@ -1,4 +1,5 @@
 //! numpy's npy format, versions 1 to 3.
+//! One file because reader, writer and the header's little grammar check each other.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! What a body wears: skin, hair, an upper and a lower garment, shoes, in colours and patterns.
 //! Made of the built-in body's soft masks and cloth coordinates; composed per pixel, so that hems stay crisp.
+//! One file because the layers of an outfit are composed in one order.
 
 use glam::Vec3;
 

@@ -2,6 +2,7 @@
 //!
 //! Coordinates are snapped to 1/256 pixel, so that the top-left fill rule is exact: two triangles that share
 //! an edge never both own a pixel of it and never leave a gap. Faces in front win; of equal depths, the first drawn.
+//! One file because clipping, snapping and filling hold one fill rule between them.
 
 use glam::Vec3;
 

@@ -1,5 +1,6 @@
 //! Procedural surroundings: a floor, perhaps a wall with things on it, or open ground under a sky, or plain clutter.
 //! Floor and wall are true planes of the camera's space, so that their perspective fits the person's.
+//! One file because every kind of surroundings is a few lines on the same planes.
 
 use glam::{Vec2, Vec3};
 use rand::Rng;

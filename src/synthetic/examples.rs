@@ -1,4 +1,5 @@
 //! The three made-up photographs that ship as example pictures, described in full here: people nobody has to be asked.
+//! One file because it is a description: three people and their surroundings, number by number.
 
 use std::f32::consts::FRAC_PI_2;
 

@@ -1,4 +1,5 @@
 //! The jobs of a window: each on a thread of its own, a bounded number at once, and what is known of each.
+//! One file because the lock, the workers that take it and the tests that race them are read together.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

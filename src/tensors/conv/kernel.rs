@@ -2,6 +2,7 @@
 //!
 //! Arrays are C-order `[n, c, h, w]`; weights `[o, c, kh, kw]`. Work is cut into row tiles of about a
 //! megabyte of windows a thread, so that what gemm reads was just written into the cache.
+//! One file because forward, input gradient and weight gradient share the tiles and their buffers.
 
 use std::cell::RefCell;
 
