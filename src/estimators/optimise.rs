@@ -15,7 +15,7 @@ use super::lifter::input::crop_of;
 use super::tangent::{BETAS, BETAS_AT, Coordinates, DIMS, PLACE_AT, TangentChart, TangentGaussian};
 use super::{Estimate, EstimateError, Refiner};
 use crate::body::keypoint_chain::{ChainGradient, ChainPoints, KeypointChain};
-use crate::body::{BodyModel, BodyState, Trajectory, state::JOINTS};
+use crate::body::{BodyModel, BodyState, Trajectory};
 use crate::keypoints::{COCO_KEYPOINTS, Crop, Keypoint, Person};
 use crate::progress::Cancel;
 
@@ -185,14 +185,8 @@ impl Refinement<'_> {
             let off = at - seen;
             let robust = outlier * outlier / (outlier * outlier + off.length_squared());
             for axis in 0..2 {
-                let mut force = [Vec3::ZERO; COCO_KEYPOINTS];
-                force[k] = rows[axis];
-                self.prior.chart.chain().backward(
-                    &work.points,
-                    &[Vec3::ZERO; JOINTS],
-                    &force,
-                    &mut work.gradient,
-                );
+                let chain = self.prior.chart.chain();
+                chain.backward_keypoint(&work.points, k, rows[axis], &mut work.gradient);
                 let by_delta = pull.back(&work.gradient);
                 let row = self.prior.gradient_by_white(&by_delta);
                 let shift: f32 = row.iter().zip(z.iter().zip(start)).map(|(j, (z, s))| j * (z - s)).sum();

@@ -376,9 +376,7 @@ mod tests {
         };
         for (k, axis) in [(0, 0), (9, 1), (16, 0)] {
             let ((_, rows), at) = seen(&delta, k);
-            let mut force = [Vec3::ZERO; 17];
-            force[k] = rows[axis];
-            chart.chain().backward(&at, &[Vec3::ZERO; JOINTS], &force, &mut gradient);
+            chart.chain().backward_keypoint(&at, k, rows[axis], &mut gradient);
             let analytic = chart.pull(&delta).back(&gradient);
             for coordinate in 0..DIMS {
                 let step = 1e-2;

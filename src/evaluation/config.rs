@@ -41,6 +41,9 @@ pub struct EvaluateConfig {
     /// Samples a person
     #[arg(long, default_value_t = 100)]
     pub samples: usize,
+    /// Share of renders that cut off a part of the person
+    #[arg(long, default_value_t = 0.0)]
+    pub truncated: f32,
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -67,6 +70,7 @@ impl Default for EvaluateConfig {
             people: None,
             n: 2000,
             samples: 100,
+            truncated: 0.0,
             seed: 1,
             weights: None,
             simulated: false,

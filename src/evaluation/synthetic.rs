@@ -2,9 +2,11 @@
 //! with true keypoints (names with `_clean`).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use glam::{Vec2, Vec3};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::baselines::Baselines;
 use super::metrics::{JointError, Mean, joint_error, spread, straight_at};
@@ -14,14 +16,15 @@ use crate::body::{BodyModel, BodyState, state::JOINTS};
 use crate::estimators::lifter::Lifter;
 use crate::estimators::optimise::Reprojection;
 use crate::estimators::{Estimate, EstimateOptions, Estimator, Refiner};
+use crate::formats::atomic::write_atomic;
 use crate::formats::picture::Picture;
 use crate::geometry::camera::Projection;
-use crate::keypoints::{COCO_KEYPOINTS, Keypoint, KeypointSource, Person};
+use crate::keypoints::{COCO_KEYPOINTS, Detector, Keypoint, KeypointSource, Person};
 use crate::progress::{Cancel, Reporter};
-use crate::synthetic::detector_noise::DetectorNoise;
-use crate::synthetic::lifting::{LiftingSample, LiftingSampler};
-use crate::synthetic::occlusion::Visibility;
-use crate::synthetic::{CameraConfig, PoseSource, stream};
+use crate::synthetic::{
+    CameraConfig, DetectorNoise, LiftingSample, LiftingSampler, PoseSource, SceneBuffers, SceneConfig,
+    SceneMaker, SceneSample, SyntheticTruth, Visibility, stream,
+};
 use crate::training::lifter::data::{detected, true_keypoints};
 
 /// A keypoint below this score counts as hidden from the estimator.
@@ -134,6 +137,94 @@ fn flat_errors(means: &mut Means, bench: &Bench, sample: &LiftingSample, estimat
     estimate.samples.iter().for_each(|state| add("samples_", state));
 }
 
+/// The people of the protocol with the keypoints that stand for the detector's.
+fn people(
+    config: &EvaluateConfig,
+    body: &BodyModel,
+    poses: &PoseSource,
+    reporter: &Reporter,
+    cancel: &Cancel,
+) -> Result<Vec<(LiftingSample, [Keypoint; COCO_KEYPOINTS])>, EvaluateError> {
+    let camera = CameraConfig { truncated: config.truncated, ..CameraConfig::default() };
+    let items = 0..config.n as u64;
+    if config.simulated {
+        let sampler = LiftingSampler::new(body, poses, camera).map_err(anyhow::Error::from)?.undisturbed();
+        let noise = DetectorNoise::default();
+        return Ok(items
+            .into_par_iter()
+            .map(|item| {
+                let sample = sampler.at(config.seed, item);
+                let keypoints = detected(&sample, &noise, &mut stream(config.seed ^ 0xd1, item));
+                (sample, keypoints)
+            })
+            .collect());
+    }
+    let scene = SceneConfig { camera, ..SceneConfig::default() };
+    let maker = SceneMaker::new(body, poses, scene).map_err(anyhow::Error::from)?.undisturbed();
+    let detector = Detector::load().map_err(anyhow::Error::from)?;
+    let kept = Cache::read(config);
+    let done = AtomicU64::new(0);
+    let found: Vec<anyhow::Result<(LiftingSample, [Keypoint; COCO_KEYPOINTS])>> = items
+        .into_par_iter()
+        .map_init(SceneBuffers::default, |buffers, item| {
+            anyhow::ensure!(!cancel.is_cancelled(), "cancelled");
+            let SceneSample { picture, truth, .. } = maker.at(config.seed, item, buffers);
+            let known = kept.as_ref().and_then(|kept| kept.keypoints.get(item as usize)).copied();
+            let keypoints = match known {
+                Some(keypoints) => keypoints,
+                None => super::people::find(&detector, &picture, truth.bbox)?.keypoints,
+            };
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if done.is_multiple_of(16) {
+                reporter.progress(done, config.n as u64, "renders");
+            }
+            let SyntheticTruth { state, camera, coco17, coco17_3d, visibility, joints, bbox } = truth;
+            Ok((LiftingSample { state, camera, coco17, coco17_3d, visibility, joints, bbox }, keypoints))
+        })
+        .collect();
+    if cancel.is_cancelled() {
+        return Err(EvaluateError::Cancelled);
+    }
+    let found: Vec<_> = found.into_iter().collect::<anyhow::Result<_>>()?;
+    Cache::write(config, found.iter().map(|(_, keypoints)| *keypoints).collect())?;
+    Ok(found)
+}
+
+/// Keypoints that the detector gave for the renders of one seed.
+#[derive(Serialize, Deserialize)]
+struct Cache {
+    seed: u64,
+    poses: String,
+    truncated: f32,
+    keypoints: Vec<[Keypoint; COCO_KEYPOINTS]>,
+}
+
+impl Cache {
+    fn name(config: &EvaluateConfig) -> String {
+        config.poses.as_ref().map_or_else(|| "prior".to_owned(), |path| path.display().to_string())
+    }
+
+    /// What was kept for the same renders, if anything.
+    fn read(config: &EvaluateConfig) -> Option<Self> {
+        let text = std::fs::read(config.keypoints_cache.as_ref()?).ok()?;
+        let cache: Self = serde_json::from_slice(&text).ok()?;
+        let same = cache.seed == config.seed
+            && cache.poses == Self::name(config)
+            && cache.truncated == config.truncated;
+        same.then_some(cache)
+    }
+
+    fn write(config: &EvaluateConfig, keypoints: Vec<[Keypoint; COCO_KEYPOINTS]>) -> anyhow::Result<()> {
+        let Some(path) = &config.keypoints_cache else { return Ok(()) };
+        if Self::read(config).is_some_and(|kept| kept.keypoints.len() >= keypoints.len()) {
+            return Ok(());
+        }
+        let cache =
+            Self { seed: config.seed, poses: Self::name(config), truncated: config.truncated, keypoints };
+        Ok(write_atomic(path, &serde_json::to_vec(&cache)?)?)
+    }
+}
+
 /// Runs the protocol.
 pub(super) fn evaluate(
     config: &EvaluateConfig,
@@ -151,38 +242,26 @@ pub(super) fn evaluate(
         chain: KeypointChain::new(&body).map_err(anyhow::Error::from)?,
         body: body.clone(),
     };
-    let sampler = LiftingSampler::new(&body, &poses, CameraConfig::default())
-        .map_err(anyhow::Error::from)?
-        .undisturbed();
-    let samples: Vec<LiftingSample> =
-        (0..config.n as u64).into_par_iter().map(|item| sampler.at(config.seed, item)).collect();
-    let noise = DetectorNoise::default();
-    let keypoints: Vec<[Keypoint; COCO_KEYPOINTS]> = samples
-        .iter()
-        .enumerate()
-        .map(|(item, sample)| detected(sample, &noise, &mut stream(config.seed ^ 0xd1, item as u64)))
-        .collect();
+    let people = people(config, &body, &poses, reporter, cancel)?;
 
     let mut sums: BTreeMap<String, Mean> = BTreeMap::new();
-    let (mut missed, mut seen_error) = (0usize, Mean::default());
-    for (chunk, (samples, keypoints)) in samples.chunks(64).zip(keypoints.chunks(64)).enumerate() {
+    let (mut missed, mut seen_error, mut given) = (0usize, Mean::default(), Mean::default());
+    for (chunk, people) in people.chunks(64).enumerate() {
         if cancel.is_cancelled() {
             return Err(EvaluateError::Cancelled);
         }
-        let numbers: Vec<(Option<Numbers>, Option<Numbers>)> = samples
+        let numbers: Vec<(Option<Numbers>, Option<Numbers>)> = people
             .par_iter()
-            .zip(keypoints)
             .map(|(sample, keypoints)| {
-                (
-                    measure(&bench, sample, true_keypoints(sample)).ok(),
-                    measure(&bench, sample, *keypoints).ok(),
-                )
+                let clean = measure(&bench, sample, true_keypoints(sample)).ok();
+                (clean, measure(&bench, sample, *keypoints).ok())
             })
             .collect();
-        for (sample, keypoints) in samples.iter().zip(keypoints) {
-            for k in 0..COCO_KEYPOINTS {
-                if sample.visibility[k] == Visibility::Visible && keypoints[k].score >= HIDDEN {
-                    seen_error.add(keypoints[k].position().distance(sample.coco17[k]));
+        for (sample, keypoints) in people {
+            for (k, keypoint) in keypoints.iter().enumerate() {
+                given.add(if keypoint.score >= HIDDEN { 1.0 } else { 0.0 });
+                if sample.visibility[k] == Visibility::Visible && keypoint.score >= HIDDEN {
+                    seen_error.add(keypoint.position().distance(sample.coco17[k]));
                 }
             }
         }
@@ -195,7 +274,7 @@ pub(super) fn evaluate(
                 sums.entry(name).or_default().add(value);
             }
         }
-        reporter.progress((chunk * 64 + samples.len()) as u64, config.n as u64, "people");
+        reporter.progress((chunk * 64 + people.len()) as u64, config.n as u64, "people");
     }
     let mut report = Report::default();
     report.numbers.extend(sums.iter().filter_map(|(name, mean)| Some((name.clone(), mean.get()?))));
@@ -212,8 +291,10 @@ pub(super) fn evaluate(
     }
     report.numbers.insert("n".into(), config.n as f64);
     report.numbers.insert("not_estimated".into(), missed as f64);
-    if let Some(error) = seen_error.get() {
-        report.numbers.insert("joints2d_detector_px".into(), error);
+    for (name, mean) in [("joints2d_detector_px", seen_error), ("keypoints_given_share", given)] {
+        if let Some(value) = mean.get() {
+            report.numbers.insert(name.into(), value);
+        }
     }
     Ok(report)
 }

@@ -12,6 +12,9 @@ pub mod network;
 pub mod output;
 pub mod weights;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 
