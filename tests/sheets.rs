@@ -161,24 +161,24 @@ fn photographs() {
 #[test]
 #[ignore = "fits the prior to HUMANIFOLD_POSES; takes minutes"]
 fn prior() {
+    // HUMANIFOLD_COMPONENTS chooses the number of Gaussians.
     let Some(poses) = std::env::var_os("HUMANIFOLD_POSES") else {
         return;
     };
-    for components in [8, 12, 16] {
-        let out = target(&format!("pose_prior_{components}.npz"));
-        let config = PriorFitConfig {
-            poses: Path::new(&poses).to_owned(),
-            out,
-            components,
-            ..PriorFitConfig::default()
-        };
-        let reporter = Reporter::new(move |event| {
-            if let Event::Metric { name, step, value } = event
-                && step % 10 == 9
-            {
-                println!("{components} components, round {step}: {name} {value:.2}");
-            }
-        });
-        fit_prior(&config, &reporter, &Cancel::new()).unwrap();
-    }
+    let components: usize =
+        std::env::var("HUMANIFOLD_COMPONENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    let config = PriorFitConfig {
+        poses: Path::new(&poses).to_owned(),
+        out: target(&format!("pose_prior_{components}.npz")),
+        components,
+        ..PriorFitConfig::default()
+    };
+    let reporter = Reporter::new(|event| {
+        if let Event::Metric { name, step, value } = event
+            && step % 5 == 4
+        {
+            println!("round {step}: {name} {value:.2}");
+        }
+    });
+    fit_prior(&config, &reporter, &Cancel::new()).unwrap();
 }

@@ -87,4 +87,43 @@ mod tests {
         let normals = [Vec3::Z; 4];
         assert!((raster.normal_map(&faces, &normals)[8 * 16 + 8] - Vec3::Z).length() < 1e-6);
     }
+
+    #[test]
+    fn a_body_fills_its_silhouette_with_its_parts() {
+        let model = crate::body::BodyModel::default_body().unwrap();
+        let extras = model.extras.as_ref().unwrap();
+        let mut state = model.rest_state();
+        state.transl = Vec3::new(0.0, 0.1, -3.0);
+        let posed = model.pose(&state, true);
+        let camera = Camera {
+            projection: Projection::Perspective { focal_px: 370.0, principal_px: [128.0; 2] },
+            size: [256.0; 2],
+        };
+        let mut raster = Raster::new(256, 256);
+        raster.render(&posed.vertices, &model.faces, &camera);
+        let silhouette = raster.silhouette();
+        for vertex in &posed.vertices {
+            let place = camera.project(*vertex).unwrap();
+            // The outline runs through pixels: one of the four around must be covered.
+            let near = [(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)]
+                .map(|(dx, dy)| (place.y + dy) as usize * 256 + (place.x + dx) as usize);
+            assert!(near.iter().any(|&pixel| silhouette[pixel] == 255), "{place}");
+        }
+        let labels = raster.labels(&extras.part24_face);
+        assert!(silhouette.iter().zip(&labels).all(|(s, l)| (*s == 255) == (1..=24).contains(l)));
+        // Seen from the front; the body's left is the picture's right.
+        let coco = model.coco17(&posed.vertices);
+        let part_at = |k: usize| {
+            let place = camera.project(coco[k]).unwrap();
+            labels[place.y as usize * 256 + place.x as usize]
+        };
+        assert!([4, 19, 21].contains(&part_at(9)) && [3, 20, 22].contains(&part_at(10)));
+        assert!([10, 12].contains(&part_at(13)) && [9, 11].contains(&part_at(14)));
+        let middle = camera.project(posed.joints[9]).unwrap();
+        assert_eq!(labels[middle.y as usize * 256 + middle.x as usize], 2);
+        let back_faces = crate::raster::Culling::None;
+        let mut both = Raster::new(256, 256);
+        both.draw(&posed.vertices, &model.faces, &camera, 0, back_faces);
+        assert_eq!(both.silhouette(), silhouette);
+    }
 }
