@@ -118,7 +118,7 @@ mod tests {
             labels[place.y as usize * 256 + place.x as usize]
         };
         assert!([4, 19, 21].contains(&part_at(9)) && [3, 20, 22].contains(&part_at(10)));
-        assert!([10, 12].contains(&part_at(13)) && [9, 11].contains(&part_at(14)));
+        assert!([10, 14].contains(&part_at(13)) && [9, 13].contains(&part_at(14)));
         let middle = camera.project(posed.joints[9]).unwrap();
         assert_eq!(labels[middle.y as usize * 256 + middle.x as usize], 2);
         let back_faces = crate::raster::Culling::None;
