@@ -5,7 +5,7 @@ mod joint_sets;
 mod mannequin;
 mod measurements;
 mod rotations;
-mod smpl;
+pub mod smpl;
 
 use glam::{DMat3, DVec3, Mat3, Vec3};
 use humanifold::body::{BodyError, Family};

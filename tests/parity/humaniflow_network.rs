@@ -11,17 +11,23 @@ use humanifold::estimators::humaniflow::flow::AtIdentity;
 use humanifold::estimators::humaniflow::losses::{LossInput, LossWeights, Reduction, losses};
 use humanifold::estimators::humaniflow::model::FlowModel;
 use humanifold::estimators::humaniflow::net::FlowNet;
+use humanifold::estimators::humaniflow::optimise::{
+    CocoBody, Evidence, Objective, OptimiseConfig, Variables, descend,
+};
+use humanifold::estimators::humaniflow::so3;
 use humanifold::estimators::humaniflow::stacked::PoseTargets;
 use humanifold::estimators::humaniflow::weights::StateDict;
 use humanifold::formats::Array;
+use humanifold::geometry::rotations::log_so3_64;
 use humanifold::tensors::weights::collect;
 use serde_json::Value;
 
+use crate::body::smpl::published_body;
 use crate::case::{Case, CaseResult, Failure, Outputs};
 use crate::hash1::{self, Rule};
 
 pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
-    vec![("losses", training_loss), ("model", model)]
+    vec![("losses", training_loss), ("model", model), ("optimise", optimise)]
 }
 
 /// Sizes of a case's network, with the encoder's width.
@@ -249,4 +255,64 @@ fn model(case: &Case) -> CaseResult {
         out = out.f32(name, &case.expected(name)?.shape, values);
     }
     Ok(out)
+}
+
+fn optimise(case: &Case) -> CaseResult {
+    let (config, _) = config(case)?;
+    let device = Device::flex().autodiff();
+    let net = FlowNet::from_state(&config, &Rule::of(case)?.flow_state(&config), &device)
+        .map_err(Failure::broken)?;
+    let body = CocoBody::new(&published_body(case, config.betas)?, &device);
+    let weights = case.param("loss_weights")?;
+    let weight = |name: &str| weights.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+    let settings = OptimiseConfig {
+        steps: case.count("iterations")?,
+        rate: case.number("lr")?,
+        joints2d: weight("JOINTS2D"),
+        pose_prior: weight("POSE_PRIOR"),
+        shape_prior: weight("SHAPE_PRIOR"),
+        crop: case.number("img_wh")?,
+    };
+    let features = tensor::<2>(case, "input_feats", &device)?;
+    let n = features.dims()[0];
+    let threshold = case.number("visibility_threshold")?;
+    let visible: Vec<f32> = case
+        .f64("hrnet_joints2D_conf")?
+        .into_iter()
+        .enumerate()
+        .map(|(i, score)| f32::from(u8::from(i % 17 < 7 || score > threshold)))
+        .collect();
+    let turned: Vec<f32> = nines(&case.f64("glob_rotmat")?)
+        .iter()
+        .flat_map(|r| log_so3_64(&so3::from_rows(r)).as_vec3().to_array())
+        .collect();
+    let start = Variables {
+        pose: tensor::<3>(case, "pose_axisangle_point_est", &device)?.reshape([n, 3 * config.parts()]),
+        global: Tensor::from_data(TensorData::new(turned.clone(), [n, 3]), &device),
+        shape: tensor(case, "shape_mode", &device)?,
+        camera: tensor(case, "cam_wp", &device)?,
+    };
+    let evidence = Evidence {
+        heads: net.heads(features.clone()),
+        features,
+        keypoints: tensor(case, "cropped_joints2D", &device)?,
+        visible: Tensor::from_data(TensorData::new(visible, [n, 17]), &device),
+    };
+    let descent = descend(&net, &body, &evidence, start, &settings);
+    let list = |of: fn(&Objective) -> f32| descent.objectives.iter().map(of).collect::<Vec<f32>>();
+    let steps = [descent.objectives.len()];
+    let first = descent.first_gradients.ok_or_else(|| Failure::broken("no gradients"))?;
+    Ok(Outputs::new()
+        .f32("loss", &steps, list(|o| o.total))
+        .f32("joints2D_loss", &steps, list(|o| o.joints2d))
+        .f32("pose_log_prob", &steps, list(|o| o.pose_log_prob))
+        .f32("shape_log_prob", &steps, list(|o| o.shape_log_prob))
+        .f32("glob_axis_angle_start", &[n, 3], turned)
+        .array("final_pose_axisangle", host(descent.end.pose.inner())?)
+        .array("final_shape", host(descent.end.shape.inner())?)
+        .array("final_cam_wp", host(descent.end.camera.inner())?)
+        .array("grad0_pose", host(first.pose)?)
+        .array("grad0_glob", host(first.global)?)
+        .array("grad0_shape", host(first.shape)?)
+        .array("grad0_cam", host(first.camera)?))
 }

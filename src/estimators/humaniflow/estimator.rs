@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use glam::{Mat3, Vec2, Vec3};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,15 +15,18 @@ use rand_distr::StandardNormal;
 
 use super::config::FlowConfig;
 use super::encoder::{EncoderConfig, FoldedEncoder, Layers};
-use super::model::{FlowModel, Heads};
+use super::model::{FlowModel, Heads, Poses};
+use super::net::FlowNet;
+use super::optimise::{CocoBody, Evidence, OptimiseConfig, Variables, descend};
 use super::proxy::{Proxy, ProxyOptions};
 use super::weights::{StateDict, WeightsError};
-use crate::body::BodyState;
 use crate::body::state::BODY_JOINTS;
+use crate::body::{BodyModel, BodyState, Trajectory};
 use crate::estimators::{Estimate, EstimateError, EstimateOptions, Estimator};
 use crate::formats::picture::Picture;
 use crate::geometry::camera::{Camera, Projection};
-use crate::keypoints::{Crop, Person};
+use crate::geometry::rotations::{exp_so3, log_so3};
+use crate::keypoints::{COCO_KEYPOINTS, Crop, Person};
 use crate::progress::Cancel;
 
 /// Fewest visible keypoints that an estimate is made from.
@@ -45,8 +48,17 @@ pub struct HumaniflowEstimator {
     sampling: FlowModel<f32>,
     density: FlowModel<f64>,
     source: String,
+    optimisation: Option<Optimisation>,
     pub proxy: ProxyOptions,
     pub shapes: SampleShapes,
+}
+
+/// The published refinement of the point estimate, where it is wanted.
+struct Optimisation {
+    net: FlowNet,
+    body: CocoBody,
+    config: OptimiseConfig,
+    device: Device,
 }
 
 impl HumaniflowEstimator {
@@ -92,9 +104,27 @@ impl HumaniflowEstimator {
             sampling: FlowModel::new(config.clone(), state)?,
             density: FlowModel::new(config, state)?,
             source: format!("HuManiFlow ({name})"),
+            optimisation: None,
             proxy: ProxyOptions::default(),
             shapes: SampleShapes::default(),
         })
+    }
+
+    /// Refines the point estimate as published, with the keypoints of `model`. The samples stay as drawn.
+    ///
+    /// # Errors
+    /// Where `state` is not the network's.
+    pub fn with_optimisation(
+        mut self,
+        state: &StateDict,
+        model: &BodyModel,
+        config: OptimiseConfig,
+    ) -> Result<Self, WeightsError> {
+        let device = self.device.clone().autodiff();
+        let net = FlowNet::from_state(&self.sampling.config, state, &device)?;
+        let body = CocoBody::new(model, &device);
+        self.optimisation = Some(Optimisation { net, body, config, device });
+        Ok(self)
     }
 
     /// Standard normal numbers for each sample from a stream of its own: rows × parts, then rows × betas.
@@ -150,6 +180,66 @@ impl HumaniflowEstimator {
     }
 }
 
+/// A point estimate: what a body needs of the network's own numbers.
+struct Point {
+    shape: Vec<f32>,
+    global: Mat3,
+    rotations: Vec<Mat3>,
+    camera: [f32; 3],
+}
+
+impl Optimisation {
+    /// The point before each step and after the last, with the objective at each; the last one's is its
+    /// predecessor's, for it was not evaluated.
+    fn run(
+        &self,
+        features: &[f32],
+        start: &Poses<f32>,
+        heads: &Heads<f32>,
+        proxy: &Proxy,
+    ) -> Vec<(Point, f32)> {
+        let row = |values: Vec<f32>| {
+            let count = values.len();
+            Tensor::<2>::from_data(TensorData::new(values, [1, count]), &self.device)
+        };
+        let global = log_so3(rows(&heads.global)).to_array().to_vec();
+        let variables = Variables {
+            pose: row(start.vectors.concat()),
+            global: row(global),
+            shape: row(heads.shape_mean.clone()),
+            camera: row(heads.camera.to_vec()),
+        };
+        let features = row(features.to_vec());
+        let keypoints = proxy.keypoints.iter().flat_map(|k| k.to_array()).collect();
+        let visible = proxy.visible.iter().map(|seen| f32::from(u8::from(*seen))).collect();
+        let evidence = Evidence {
+            heads: self.net.heads(features.clone()),
+            features,
+            keypoints: row(keypoints).reshape([1, COCO_KEYPOINTS, 2]),
+            visible: row(visible),
+        };
+        let config = OptimiseConfig { crop: proxy.planes.width as f64, ..self.config.clone() };
+        let descent = descend(&self.net, &self.body, &evidence, variables, &config);
+        let list = |t: &Tensor<2>| t.to_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+        let point = |v: &Variables| {
+            let turn = |v: &[f32]| exp_so3(Vec3::from_slice(v));
+            Point {
+                shape: list(&v.shape),
+                global: list(&v.global).chunks_exact(3).next().map_or(Mat3::IDENTITY, turn),
+                rotations: list(&v.pose).chunks_exact(3).map(turn).collect(),
+                camera: list(&v.camera).try_into().unwrap_or(heads.camera),
+            }
+        };
+        let last = descent.objectives.last().map_or(f32::NAN, |objective| objective.total);
+        let values = descent.objectives.iter().map(|objective| objective.total).chain([last]);
+        descent.path.iter().chain([&descent.end]).map(point).zip(values).collect()
+    }
+}
+
+fn rows(r: &[f32; 9]) -> Mat3 {
+    Mat3::from_cols_array(r).transpose()
+}
+
 /// The network's camera of a crop as a camera of the photo, and where the body stands before it.
 fn place(camera: [f32; 3], crop: &Crop, size: [f32; 2]) -> Option<(Camera, Vec3)> {
     let [s, tx, ty] = camera;
@@ -160,10 +250,10 @@ fn place(camera: [f32; 3], crop: &Crop, size: [f32; 2]) -> Option<(Camera, Vec3)
     usable.then_some((Camera { projection, size }, Vec3::new(tx, -ty, 0.0)))
 }
 
-fn body(shape: &[f32], global: Mat3, rotations: &[[f32; 9]], transl: Vec3) -> BodyState {
+fn body(shape: &[f32], global: Mat3, rotations: impl IntoIterator<Item = Mat3>, transl: Vec3) -> BodyState {
     let mut body_pose = [Mat3::IDENTITY; BODY_JOINTS];
-    for (slot, rows) in body_pose.iter_mut().zip(rotations) {
-        *slot = Mat3::from_cols_array(rows).transpose();
+    for (slot, rotation) in body_pose.iter_mut().zip(rotations) {
+        *slot = rotation;
     }
     BodyState { betas: shape.to_vec(), global_orient: global, body_pose, transl }
 }
@@ -201,12 +291,34 @@ impl Estimator for HumaniflowEstimator {
 
         let heads = self.sampling.heads(&features).map_err(weights)?;
         let size = [picture.width as f32, picture.height as f32];
-        let Some((camera, transl)) = place(heads.camera, &proxy.crop, size) else {
-            let why = format!("the network gives a camera of scale {}: {}", heads.camera[0], self.source);
+        let global = rows(&heads.global);
+        let point = self.sampling.point_estimate(&heads);
+        let refined = self
+            .optimisation
+            .as_ref()
+            .map_or_else(Vec::new, |wanted| wanted.run(&features, &point, &heads, &proxy));
+        stop(cancel)?;
+        let scale = refined.last().map_or(heads.camera, |(point, _)| point.camera);
+        let Some((camera, transl)) = place(scale, &proxy.crop, size) else {
+            let why = format!("the network gives a camera of scale {}: {}", scale[0], self.source);
             return Err(EstimateError::Weights(anyhow::anyhow!(why)));
         };
-        let global = Mat3::from_cols_array(&heads.global).transpose();
-        let point = self.sampling.point_estimate(&heads);
+        let start = body(&heads.shape_mean, global, point.rotations.iter().map(rows), transl);
+        let frames: Vec<BodyState> = refined
+            .iter()
+            .map(|(point, _)| {
+                let transl = Vec3::new(point.camera[1], -point.camera[2], 0.0);
+                body(&point.shape, point.global, point.rotations.iter().copied(), transl)
+            })
+            .collect();
+        let mode = frames.last().cloned().unwrap_or(start);
+        let refinement = (!frames.is_empty()).then(|| Trajectory {
+            frames,
+            values: refined.iter().map(|(_, value)| *value).collect(),
+            value_name: "objective".to_owned(),
+            frame_rate: None,
+            source: format!("{}, published refinement", self.source),
+        });
         let (noise, shape_noise) = self.noise(options);
         let shapes = self.sample_shapes(&heads, &shape_noise, options);
         let of_samples = match self.shapes {
@@ -225,19 +337,19 @@ impl Estimator for HumaniflowEstimator {
         stop(cancel)?;
 
         Ok(Estimate {
-            mode: body(&heads.shape_mean, global, &point.rotations, transl),
+            mode,
             camera,
             samples: drawn
                 .rotations
                 .chunks_exact(parts)
                 .zip(shapes.chunks_exact(betas))
-                .map(|(rotations, shape)| body(shape, global, rotations, transl))
+                .map(|(rotations, shape)| body(shape, global, rotations.iter().map(rows), transl))
                 .collect(),
             log_prob: log_prob.chunks_exact(parts).map(|row| row.iter().sum::<f64>() as f32).collect(),
             evidence: Self::evidence(&proxy),
             seed: options.seed,
             source: self.source.clone(),
-            refinement: None,
+            refinement,
             prior: None,
         })
     }
@@ -247,7 +359,9 @@ impl Estimator for HumaniflowEstimator {
 mod tests {
     use super::*;
     use crate::estimators::humaniflow::spread::project;
-    use crate::keypoints::{COCO_KEYPOINTS, Keypoint, KeypointSource};
+    use crate::estimators::humaniflow::weights::looks_like_humaniflow;
+    use crate::keypoints::{Keypoint, KeypointSource};
+    use crate::tensors::weights::{NamedTensor, Precision, to_bytes};
 
     /// A body's point falls on the photo where the network's camera puts it in the crop.
     #[test]
@@ -263,7 +377,7 @@ mod tests {
     }
 
     /// A small network of the published layout, its numbers drawn evenly.
-    fn small() -> HumaniflowEstimator {
+    fn small_state() -> StateDict {
         let config = FlowConfig {
             features: 16,
             hidden: 8,
@@ -288,8 +402,49 @@ mod tests {
         for tensor in crate::tensors::weights::collect(&encoder, Path::new("")).expect("tensors on the CPU") {
             state.insert(&format!("image_encoder.{}", tensor.name), &tensor.shape, tensor.values);
         }
-        HumaniflowEstimator::from_state(&state, "small", Path::new("small"), &device)
+        state
+    }
+
+    fn small() -> HumaniflowEstimator {
+        HumaniflowEstimator::from_state(&small_state(), "small", Path::new("small"), &Device::flex())
             .expect("a state of that network")
+    }
+
+    #[test]
+    fn a_weight_file_is_known_by_its_tensors() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("flow.safetensors");
+        let tensors: Vec<NamedTensor> = small_state()
+            .0
+            .into_iter()
+            .map(|(name, t)| NamedTensor { name, shape: t.shape, values: t.values })
+            .collect();
+        let bytes =
+            to_bytes(&tensors, Precision::Single, &Default::default()).expect("tensors of one name each");
+        std::fs::write(&path, bytes).expect("a file");
+        assert!(looks_like_humaniflow(&path));
+        let read = StateDict::read(&path).expect("tensors");
+        assert_eq!(read, small_state());
+        assert!(HumaniflowEstimator::load(&path, &Device::flex()).is_ok());
+        std::fs::write(&path, b"PK\x03\x04 and nothing else").expect("a file");
+        assert!(HumaniflowEstimator::load(&path, &Device::flex()).is_err());
+    }
+
+    #[test]
+    fn the_published_refinement_lowers_its_objective() {
+        let Ok(model) = BodyModel::default_body() else { return };
+        let config = OptimiseConfig { steps: 4, rate: 1e-6, ..OptimiseConfig::default() };
+        let estimator = small().with_optimisation(&small_state(), &model, config).expect("its own state");
+        let picture = Picture::filled(120, 160, [90, 120, 150]);
+        let keypoints = std::array::from_fn(|k| Keypoint { x: 60.0, y: 20.0 + 7.0 * k as f32, score: 0.9 });
+        let bbox = [20.0, 10.0, 100.0, 150.0];
+        let person = Person { bbox, keypoints, score: 1.0, source: KeypointSource::Hand, mask: None };
+        let options = EstimateOptions { samples: 1, seed: 3, temperature: 1.0 };
+        let estimate = estimator.estimate(&picture, &person, &options, &Cancel::new()).expect("an estimate");
+        let way = estimate.refinement.expect("a refinement");
+        assert_eq!((way.frames.len(), way.values.len()), (5, 5));
+        assert!(way.values[..4].windows(2).all(|pair| pair[1] < pair[0]), "{:?}", way.values);
+        assert_eq!(way.frames[4], estimate.mode);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod flow;
 pub mod losses;
 pub mod model;
 pub mod net;
+pub mod optimise;
 pub mod proxy;
 pub mod so3;
 pub mod spline;

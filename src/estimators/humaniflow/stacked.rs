@@ -3,9 +3,11 @@
 //! Parts of one level of the tree do not depend on each other, so each level is one batched product over weights
 //! stacked for the pass. Given rotations ([`PoseTargets`]) need no order at all.
 
+use std::f64::consts::{FRAC_PI_2, TAU};
+
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 
 use super::config::{FlowConfig, Tree};
 use super::dense::Scratch;
@@ -242,7 +244,7 @@ impl Stacked {
             x = permute(x, inverse_of(FlowConfig::permutation(i)));
         }
         let std = self.config.base_std;
-        let constant = -3.0 * (std.ln() + 0.5 * std::f64::consts::TAU.ln());
+        let constant = -3.0 * (std.ln() + 0.5 * TAU.ln());
         let density = log_density - x.square().sum_dim(2) * (0.5 / (std * std)) + constant;
         // Over the two rotation vectors of each rotation.
         let both = density.reshape([parts, 2, rows]);
@@ -278,7 +280,42 @@ pub struct PoseTargets {
     pub offset: Tensor<2>,
 }
 
+/// v − 2π v/|v| for rotation vectors longer than π/2, which have it within the support; and which have it.
+fn second_preimage(v: &Tensor<3>, length: &Tensor<3>) -> (Tensor<3>, Tensor<3, Bool>) {
+    let absent = length.clone().lower_equal_elem(FRAC_PI_2);
+    let other = v.clone() * (length.clone().recip() * -TAU + 1.0);
+    let spread = absent.clone().expand(v.dims());
+    (other.mask_where(spread, v.clone()), absent)
+}
+
 impl PoseTargets {
+    /// Rotation vectors \[parts, rows, 3\] of any length, with gradients with respect to them.
+    pub fn of_vectors(config: &FlowConfig, vectors: Tensor<3>) -> Self {
+        let [parts, rows, _] = vectors.dims();
+        let long = |v: &Tensor<3>| v.clone().square().sum_dim(2).clamp_min(1e-12).sqrt();
+        let rotations = exp_map(vectors.clone());
+        // Whole turns are taken off: what the logarithm of the rotation gives, without its singularities.
+        let length = long(&vectors);
+        let turns = (length.clone().detach() / TAU).round();
+        let v = vectors * (turns * -TAU / length + 1.0);
+        let (other, absent) = second_preimage(&v, &long(&v));
+        let both = Tensor::cat(vec![v, other], 1);
+        let t = long(&both);
+        let share = t.clone() / config.support_radius;
+        // radius · atanh(t / radius)
+        let unsquashed =
+            ((share.clone() + 1.0).log() - (share.clone().neg() + 1.0).log()) * (0.5 * config.support_radius);
+        let squash = (t.clone().log() - unsquashed.clone().log()) * 2.0
+            + (share.clone().neg() + 1.0).log()
+            + (share + 1.0).log();
+        let volume = ((t.clone() * 0.5).sin().abs() * 2.0 / t.clone()).log() * 2.0;
+        let squashed_from = both * (unsquashed / t);
+        let present = Tensor::<3, Bool>::zeros([parts, rows, 1], &absent.device());
+        let missing = Tensor::cat(vec![present, absent], 1);
+        let offset = (squash + volume).neg().mask_fill(missing, ABSENT).reshape([parts, 2 * rows]);
+        Self { rotations, squashed_from, offset }
+    }
+
     /// `rotations` row-major, body by body, part by part.
     pub fn new(
         config: &FlowConfig,

@@ -2,10 +2,13 @@
 //! wrong with them.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleStore, PytorchStore, bridge};
+
+/// A safetensors header longer than this is not looked through.
+const LONGEST_HEADER: u64 = 1 << 24;
 
 /// One tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,30 @@ pub enum WeightsError {
     File(#[from] crate::tensors::TensorError),
 }
 
+/// Whether a file begins as `torch.save` writes them: a zip or a bare pickle, as opposed to the length that a
+/// safetensors file begins with.
+fn is_torch(file: &mut std::fs::File) -> bool {
+    let mut start = [0; 2];
+    file.read_exact(&mut start).is_ok() && (&start == b"PK" || start == [0x80, 0x02])
+}
+
+/// Whether a file is a checkpoint of `torch.save` or a safetensors file with this network's contexts, as far as
+/// its first bytes and its header tell.
+pub fn looks_like_humaniflow(path: &Path) -> bool {
+    let Ok(mut file) = std::fs::File::open(path) else { return false };
+    if is_torch(&mut file) {
+        return true;
+    }
+    let mut length = [0; 8];
+    let mut header = Vec::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.read_exact(&mut length))
+        .and_then(|()| file.take(u64::from_le_bytes(length).min(LONGEST_HEADER)).read_to_end(&mut header));
+    let name = br#""fc_flow_context.0.weight""#;
+    read.is_ok() && header.windows(name.len()).any(|window| window == name)
+}
+
 impl StateDict {
     /// A checkpoint of `torch.save` (its `best_model_state_dict` where it has one, then `model_state_dict`, then
     /// its top level) or a safetensors file. Whole-number tensors (counters) are left out.
@@ -41,12 +68,8 @@ impl StateDict {
             reason: reason.to_string(),
             path: path.to_path_buf(),
         };
-        let mut start = [0; 2];
-        let mut file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-        file.read_exact(&mut start).map_err(|error| failed(&error))?;
         let mut state = Self::default();
-        // A zip or a bare pickle, as opposed to the length that a safetensors file begins with.
-        if &start == b"PK" || start == [0x80, 0x02] {
+        if is_torch(&mut std::fs::File::open(path).map_err(|error| failed(&error))?) {
             for key in [Some("best_model_state_dict"), Some("model_state_dict"), None] {
                 let store = PytorchStore::from_file(path).map_indices_contiguous(false);
                 let mut store = match key {

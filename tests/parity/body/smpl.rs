@@ -260,14 +260,14 @@ fn gltf_skin(people: &People) -> CaseResult {
         .f32("skinned", &[points, 3], flat(&skinned.vertices)))
 }
 
-pub fn synthetic_smpl(case: &Case) -> CaseResult {
+/// The body of a case's `model_*` arrays, with its regressors.
+pub fn published_body(case: &Case, betas: usize) -> Result<BodyModel, Failure> {
     let arrays: BTreeMap<String, Array> = case
         .inputs()
         .iter()
         .filter_map(|name| Some((name.strip_prefix("model_")?.to_owned(), case.input(name).ok()?.clone())))
         .collect();
-    let mut model =
-        BodyModel::from_arrays(&arrays, LoadOptions { betas: case.count("num_betas")?, expression: 0 })?;
+    let mut model = BodyModel::from_arrays(&arrays, LoadOptions { betas, expression: 0 })?;
     let points = model.num_vertices();
     let dense = |name: &str, rows: usize| -> Result<SparseRows, Failure> {
         Ok(SparseRows::from_dense(rows, points, &case.f32(&format!("model_{name}"))?))
@@ -276,7 +276,12 @@ pub fn synthetic_smpl(case: &Case) -> CaseResult {
     let (extra, cocoplus, h36m) =
         (dense("J_regressor_extra", 9)?, dense("cocoplus_regressor", 19)?, dense("J_regressor_h36m", 17)?);
     model.set_regressors(&picked, &extra, &cocoplus, &h36m)?;
+    Ok(model)
+}
 
+pub fn synthetic_smpl(case: &Case) -> CaseResult {
+    let model = published_body(case, case.count("num_betas")?)?;
+    let points = model.num_vertices();
     let betas = rows(case, "betas")?;
     let mut rotations = Vec::new();
     if case.flag("pose2rot") {
