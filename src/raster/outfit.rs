@@ -102,7 +102,7 @@ impl Default for Outfit {
 }
 
 /// Numbers of a vertex that are interpolated over a face.
-const NUMBERS: usize = 16;
+const NUMBERS: usize = 17;
 const UPPER: usize = 0;
 const LOWER: usize = 1;
 const SHOES: usize = 2;
@@ -115,13 +115,16 @@ const PUPIL: usize = 8;
 const SLEEVE: usize = 9;
 const LEG: usize = 10;
 const TRUNK: usize = 11;
-/// Rest position; and the place along the limb that hoops follow.
+/// Rest position; the place along trunk or limb that hoops follow, and the place round it that stripes follow.
 const REST: usize = 12;
 const ALONG: usize = 15;
+const ACROSS: usize = 16;
 
 /// Waistband and hem on the trunk coordinate.
 const WAIST: f32 = 0.19;
 const HEM: f32 = -0.02;
+/// A tucked garment ends a little below the waistband, so that no skin shows between.
+const TUCK: f32 = 0.165;
 
 /// An outfit on a body, ready to be drawn.
 #[derive(Clone, Debug)]
@@ -177,7 +180,11 @@ impl Outfit {
                 n[LEG] = leg;
                 n[TRUNK] = trunk;
                 n[REST..ALONG].copy_from_slice(&rest.to_array());
-                n[ALONG] = if sleeve > 0.0 { 0.35 - rest.x.abs() } else { rest.y };
+                (n[ALONG], n[ACROSS]) = if sleeve > 0.0 {
+                    (0.35 - rest.x.abs(), 1.3 * (rest.y + rest.z))
+                } else {
+                    (rest.y, rest.x)
+                };
                 n
             })
             .collect();
@@ -199,7 +206,7 @@ impl Outfit {
                 let [sleeve, leg, trunk] = extras.cloth_coords.get(v).copied().unwrap_or([-1.0; 3]);
                 let loose = extras.cloth_looseness.get(v).copied().unwrap_or(0.0);
                 let normal = extras.cloth_normal.get(v).copied().unwrap_or(Vec3::ZERO);
-                let hem = if self.tucked { WAIST } else { HEM };
+                let hem = if self.tucked { TUCK } else { HEM };
                 let top = at(upper)
                     * (1.0 - smoothstep(self.upper.length - 0.02, self.upper.length + 0.04, sleeve))
                     * smoothstep(hem - 0.02, hem + 0.02, trunk);
@@ -228,51 +235,96 @@ impl Outfit {
     }
 }
 
-/// Offsets that turn bare feet of the rest body into shoes: toes smoothed over, soles flat. Empty for a body without
+/// Offsets that turn bare feet of the rest body into shoes: toes under one cap, soles flat. Empty for a body without
 /// masks. Worth keeping: it takes some milliseconds.
 pub fn shoe_shape(model: &BodyModel) -> Vec<Vec3> {
-    const ROUNDS: usize = 24;
-    const LEATHER: f32 = 0.009;
+    const LEATHER: f32 = 0.008;
     let Some(extras) = &model.extras else {
         return Vec::new();
     };
     let cover = extras.mask("shoes");
-    if cover.len() != model.num_vertices() {
+    let rest = &model.v_template;
+    if cover.len() != rest.len() {
         return Vec::new();
     }
-    let mut shape = model.v_template.clone();
-    let mut sums = vec![(Vec3::ZERO, 0.0f32); shape.len()];
-    for _ in 0..ROUNDS {
-        sums.fill((Vec3::ZERO, 0.0));
-        for face in &model.faces {
-            for i in 0..3 {
-                let (a, b) = (face[i] as usize, face[(i + 1) % 3] as usize);
-                if cover[a] > 0.0 {
-                    sums[a] = (sums[a].0 + shape[b], sums[a].1 + 1.0);
-                }
-            }
-        }
-        for (point, ((sum, count), cover)) in shape.iter_mut().zip(sums.iter().zip(cover)) {
-            if *count > 0.0 {
-                *point = point.lerp(*sum / *count, 0.7 * cover);
-            }
+    let floor = rest.iter().map(|p| p.y).fold(f32::INFINITY, f32::min);
+    let normals = super::vertex_normals(rest, &model.faces);
+    let mut offsets: Vec<Vec3> =
+        normals.iter().zip(cover).map(|(n, c)| *n * (LEATHER * smoothstep(0.0, 0.5, *c))).collect();
+    for side in [-1.0, 1.0] {
+        let foot: Vec<usize> =
+            (0..rest.len()).filter(|&v| cover[v] > 0.0 && rest[v].x * side > 0.0).collect();
+        let Some(cap) = ToeCap::new(rest, &foot, floor, LEATHER) else {
+            continue;
+        };
+        for v in foot {
+            let share = smoothstep(0.42, 0.60, (rest[v].z - cap.heel) / (cap.tip - cap.heel));
+            offsets[v] = offsets[v].lerp(cap.onto(rest[v]) - rest[v], share);
         }
     }
-    let floor = model.v_template.iter().map(|p| p.y).fold(f32::INFINITY, f32::min);
-    let normals = super::vertex_normals(&shape, &model.faces);
-    shape
-        .iter()
-        .zip(&normals)
-        .zip(model.v_template.iter().zip(cover))
-        .map(|((smooth, normal), (rest, cover))| {
-            let mut wanted = *smooth + *normal * LEATHER;
-            if normal.y < 0.0 {
-                let sole = floor - 0.6 * LEATHER;
-                wanted.y += (sole - wanted.y) * smoothstep(0.1, 0.6, -normal.y);
-            }
-            (wanted - *rest) * smoothstep(0.0, 0.5, *cover)
-        })
-        .collect()
+    offsets
+}
+
+/// The front of a shoe: a rounded tube round all toes, a section each few millimetres from heel to tip.
+struct ToeCap {
+    heel: f32,
+    tip: f32,
+    floor: f32,
+    /// Least x, greatest x, greatest y of each section.
+    sections: Vec<[f32; 3]>,
+}
+
+impl ToeCap {
+    const STEP: f32 = 0.004;
+    const LEAST_HEIGHT: f32 = 0.052;
+
+    fn new(rest: &[Vec3], foot: &[usize], floor: f32, leather: f32) -> Option<Self> {
+        let low = foot.iter().map(|&v| rest[v]).filter(|p| p.y < floor + 0.08);
+        let (heel, tip) = low.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), p| (a.min(p.z), b.max(p.z)));
+        if !(tip > heel + 0.05) {
+            return None;
+        }
+        let count = ((tip - heel) / Self::STEP) as usize + 2;
+        let raw: Vec<[f32; 3]> = (0..count)
+            .map(|i| {
+                let z = heel + i as f32 * Self::STEP;
+                let near = foot.iter().map(|&v| rest[v]).filter(|p| (p.z - z).abs() < 0.016);
+                near.fold([f32::INFINITY, f32::NEG_INFINITY, floor], |[a, b, c], p| {
+                    [a.min(p.x - leather), b.max(p.x + leather), c.max(p.y + leather)]
+                })
+            })
+            .collect();
+        let smooth = |i: usize, k: usize| {
+            let window = &raw[i.saturating_sub(5)..(i + 6).min(count)];
+            let known = window.iter().filter(|s| s[0] < s[1]);
+            let (sum, n) = known.fold((0.0, 0.0f32), |(sum, n), s| (sum + s[k], n + 1.0));
+            sum / n.max(1.0)
+        };
+        let sections = (0..count).map(|i| [smooth(i, 0), smooth(i, 1), smooth(i, 2)]).collect();
+        Some(Self { heel, tip: tip + leather, floor: floor - leather, sections })
+    }
+
+    /// The place on the cap that a point of the foot is pushed to.
+    fn onto(&self, point: Vec3) -> Vec3 {
+        // The longest toe gains the leather's thickness; the others follow in proportion.
+        let along = (point.z - self.heel) / (self.tip - self.heel);
+        let z = point.z + (self.tip - self.heel) * 0.03 * smoothstep(0.6, 1.0, along);
+        let i = (((point.z - self.heel) / Self::STEP) as usize).min(self.sections.len() - 1);
+        let [left, right, top] = self.sections[i];
+        let to_tip = ((z - (self.tip - 0.045)) / 0.047).clamp(0.0, 0.995);
+        let round = (1.0 - to_tip * to_tip).sqrt();
+        let top = self.floor + (top - self.floor).max(Self::LEAST_HEIGHT) * (0.35 + 0.65 * round);
+        let center = Vec3::new((left + right) / 2.0, (top + self.floor) / 2.0, z);
+        let half = Vec3::new((right - left) / 2.0 * (0.25 + 0.75 * round), (top - self.floor) / 2.0, 1.0);
+        let mut d = (point - Vec3::new(center.x, center.y, point.z)) / half;
+        if d.x.abs() + d.y.abs() < 0.05 {
+            d.y += 0.05;
+        }
+        // Round above, flat below.
+        let power = if d.y < 0.0 { 6.0 } else { 2.4 };
+        let size = (d.x.abs().powf(power) + d.y.abs().powf(power)).powf(1.0 / power).max(1e-4);
+        Vec3::new(center.x + half.x * d.x / size, center.y + half.y * d.y / size, z)
+    }
 }
 
 impl Dressed<'_> {
@@ -306,7 +358,7 @@ impl Dressed<'_> {
         let mut bump = Vec3::ZERO;
         over(&mut material, 0.75 * n[BROW], Material::matt(outfit.hair));
         over(&mut material, 0.8 * n[LIPS], Material { gloss: 0.2, ..Material::skin(outfit.lips) });
-        let hair = smoothstep(0.25, 0.75, n[HAIR] + 0.35 * (noise::value(rest * 90.0, 9) - 0.5));
+        let hair = smoothstep(0.3, 0.7, n[HAIR] + 0.12 * (noise::value(rest * 120.0, 9) - 0.5));
         if hair > 0.0 {
             let strands = noise::value(Vec3::new(rest.x * 420.0, rest.y * 60.0, rest.z * 160.0), 11);
             let mut top = Material { gloss: 0.12, shininess: 30.0, ..Material::matt(outfit.hair) };
@@ -322,23 +374,27 @@ impl Dressed<'_> {
             Lower::Skirt => edge(n[LOWER]),
         };
         if lower > 0.0 {
-            let cloth = cloth(&outfit.lower, rest, n[ALONG]);
+            let cloth = cloth(&outfit.lower, rest, n[ALONG], n[ACROSS]);
             let band = n[TRUNK] - WAIST;
             let belt = 1.0 - 0.25 * (1.0 - smoothstep(0.0, 0.012, band.abs()));
             over(&mut material, lower, Material { albedo: cloth.material.albedo * belt, ..cloth.material });
             bump = bump.lerp(cloth.bump, lower);
         }
-        let hem = if outfit.tucked { WAIST } else { HEM };
+        let hem = if outfit.tucked { TUCK } else { HEM };
         let mut upper = edge(n[UPPER]) * smoothstep(-0.006, 0.006, n[TRUNK] - hem);
         if outfit.upper.length > 0.0 {
             upper *= 1.0 - smoothstep(-0.008, 0.008, n[SLEEVE] - outfit.upper.length);
         }
         if upper > 0.0 {
-            let cloth = cloth(&outfit.upper, rest, n[ALONG]);
+            let cloth = cloth(&outfit.upper, rest, n[ALONG], n[ACROSS]);
             // A stitched edge: a darker line along hem and cuff.
             let line = |distance: f32, width: f32| 1.0 - smoothstep(0.0, width, distance.abs());
-            let stitch =
-                line(n[TRUNK] - hem - 0.02, 0.008) + line(n[SLEEVE] - outfit.upper.length + 0.03, 0.012);
+            let stitch = line(n[TRUNK] - hem - 0.02, 0.008)
+                + if outfit.upper.length > 0.0 {
+                    line(n[SLEEVE] - outfit.upper.length + 0.03, 0.012)
+                } else {
+                    0.0
+                };
             let shade = 1.0 - 0.18 * stitch.min(1.0);
             over(&mut material, upper, Material { albedo: cloth.material.albedo * shade, ..cloth.material });
             bump = bump.lerp(cloth.bump, upper);
@@ -361,16 +417,16 @@ fn edge(mask: f32) -> f32 {
     smoothstep(0.42, 0.58, mask)
 }
 
-/// The cloth of a garment at a point of the rest body; `along` is the height that hoops follow.
-fn cloth(garment: &Garment, rest: Vec3, along: f32) -> Surface {
+/// The cloth of a garment at a point of the rest body; hoops follow `along`, stripes `across`.
+fn cloth(garment: &Garment, rest: Vec3, along: f32, across: f32) -> Surface {
     let (first, second) = (linear(garment.colour), linear(garment.second));
     let wave = |x: f32, period: f32| (x / period).rem_euclid(1.0);
     let share = match garment.pattern {
         Pattern::Plain => 0.0,
         Pattern::Hoops { period, share } => f32::from(wave(along, period) < share),
-        Pattern::Pinstripes { period, share } => f32::from(wave(rest.x, period) < share),
+        Pattern::Pinstripes { period, share } => f32::from(wave(across, period) < share),
         Pattern::Checks { period } => {
-            0.5 * f32::from(wave(along, period) < 0.5) + 0.5 * f32::from(wave(rest.x, period) < 0.5)
+            0.5 * f32::from(wave(along, period) < 0.5) + 0.5 * f32::from(wave(across, period) < 0.5)
         }
         Pattern::Patches { size } => smoothstep(0.48, 0.52, noise::cloud(rest / size, garment.seed)),
         Pattern::Print { size } => {
@@ -417,7 +473,7 @@ mod tests {
         assert!(bare_hands as f32 > 0.97 * hands as f32, "{bare_hands} of {hands}");
         assert!(clad_trunk as f32 > 0.9 * trunk as f32, "{clad_trunk} of {trunk}");
         let offsets = outfit.offsets(&model, &shoe_shape(&model));
-        assert!(offsets.iter().all(|o| o.length() < 0.04));
+        assert!(offsets.iter().all(|o| o.length() < 0.06));
         assert_eq!(dressed.vertex_colours().len(), model.num_vertices());
     }
 }

@@ -260,14 +260,18 @@ impl Backdrop {
                         return wall.hit(place, point);
                     }
                 }
-                if floor_at < 400.0 {
+                let reach = if outdoors.skyline > 0.0 { 90.0 } else { 400.0 };
+                if floor_at < reach {
                     let point = ray * floor_at;
                     let place = Vec2::new(point.dot(right), point.dot(ahead));
                     let far = (floor_at / 60.0).min(1.0).powi(2);
                     // Fine texture far away would only glitter: fade to the mean.
                     let mean = (floor.first + floor.second) / 2.0;
                     let fade = (floor_at / 35.0).min(1.0);
-                    let colour = floor.colour(place).lerp(mean, fade).lerp(outdoors.horizon, 0.6 * far);
+                    let broad = 0.72 + 0.56 * cloud(Vec3::new(place.x / 2.3, place.y / 2.3, 3.5), floor.seed);
+                    let colour =
+                        floor.colour(place).lerp(mean, fade) * if wall.is_some() { 1.0 } else { broad };
+                    let colour = colour.lerp(outdoors.horizon, 0.25 * far);
                     return Hit { colour, surface: Some((point, *up)) };
                 }
                 let elevation = -down;

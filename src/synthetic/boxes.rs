@@ -12,7 +12,8 @@ const FACES: usize = 12;
 pub struct Boxes {
     pub vertices: Vec<Vec3>,
     pub faces: Vec<[u32; 3]>,
-    textures: Vec<Texture>,
+    /// Centre, axes as columns, texture.
+    own: Vec<(Vec3, Mat3, Texture)>,
 }
 
 impl Boxes {
@@ -32,7 +33,7 @@ impl Boxes {
             self.faces.push([first + a, first + b, first + c]);
             self.faces.push([first + a, first + c, first + d]);
         }
-        self.textures.push(texture);
+        self.own.push((center, turn * upright, texture));
     }
 
     /// Point, unit normal towards the camera at the origin, and linear colour at a point of a face.
@@ -43,9 +44,18 @@ impl Boxes {
         if normal.dot(point) > 0.0 {
             normal = -normal;
         }
-        let along = (corners[1] - corners[0]).normalize_or_zero();
-        let place = Vec2::new((point - corners[0]).dot(along), (point - corners[0]).dot(normal.cross(along)));
-        (point, normal, self.textures[face / FACES].colour(place))
+        let (center, axes, texture) = &self.own[face / FACES];
+        let local = axes.transpose() * (point - *center);
+        let facing = (axes.transpose() * normal).abs();
+        // Boards and tiles run along the longer side of each face.
+        let place = if facing.y > 0.7 {
+            Vec2::new(local.z, local.x)
+        } else if facing.x > 0.7 {
+            Vec2::new(local.z, local.y)
+        } else {
+            Vec2::new(local.x, local.y)
+        };
+        (point, normal, texture.colour(place))
     }
 }
 

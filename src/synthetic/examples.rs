@@ -152,7 +152,7 @@ fn park(model: &BodyModel) -> PhotoPlan {
         tucked: false,
         lower: Garment { looseness: 0.7, folds: 0.9, seed: 5, ..Garment::plain(hex(0x6f634c), 0.98) },
         lower_kind: Lower::Trousers,
-        shoes: Some(hex(0xd8d4cc)),
+        shoes: Some(hex(0xc9c4ba)),
         hair_volume: 0.022,
     };
     let joints = [
@@ -170,16 +170,15 @@ fn park(model: &BodyModel) -> PhotoPlan {
         (14, rz(8.0)),
         (16, rx(4.0) * rz(-62.0)),
         (18, ry(-18.0)),
-        (17, rz(46.0) * rx(68.0)),
-        (19, ry(98.0)),
-        (21, rz(-12.0)),
+        (17, rz(40.0) * ry(-40.0) * rx(42.0)),
+        (19, ry(108.0)),
     ];
     let state = shot.person(model, &outfit, typical(model, Sex::Man, 1.80, 78.0), 18.0, Vec2::ZERO, &joints);
     let outdoors = Outdoors {
         zenith: Vec3::new(0.22, 0.42, 0.80),
         horizon: Vec3::new(0.72, 0.83, 0.95),
         clouds: 0.8,
-        skyline: 0.26,
+        skyline: 0.10,
         houses: false,
         skyline_colour: linear(hex(0x44603a)),
         seed: 12,
@@ -203,7 +202,7 @@ fn park(model: &BodyModel) -> PhotoPlan {
         },
         floor: shot.floor(),
         boxes: Boxes::default(),
-        depth_blur: 7.0,
+        depth_blur: 4.0,
         outfit,
         seed: 1,
     }
