@@ -56,7 +56,10 @@ impl Place {
     /// `predict` on `photo` with the keypoint file, 4 samples, into `out`.
     fn predict(&self, photo: &str, more: &[&str]) -> Output {
         let mut command = program();
-        command.args(["predict", "--samples", "4", "--out", &self.text("out"), &self.text(photo)]);
+        command.args(["predict", "--out", &self.text("out"), &self.text(photo)]);
+        if !more.contains(&"--samples") {
+            command.args(["--samples", "4"]);
+        }
         if !more.contains(&"--keypoints") && !more.contains(&"--cropped") {
             command.args(["--keypoints", &self.text("people.json")]);
         }
