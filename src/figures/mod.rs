@@ -5,6 +5,7 @@
 //! [`Picture`]: crate::formats::Picture
 
 pub mod canvas;
+mod cells;
 pub mod color_bar;
 pub mod estimate;
 pub mod skeleton;

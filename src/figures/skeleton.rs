@@ -1,4 +1,4 @@
-//! A person's box and keypoints over a photo. Left is blue, right is orange, the face's middle is white;
+//! A person's box and keypoints over a photo. Left is orange, right is blue as in the window, the face's middle is white;
 //! what the detector is unsure of is drawn hollow and faint.
 
 use glam::Vec2;
@@ -10,8 +10,8 @@ use crate::keypoints::{Keypoint, Person};
 /// Keypoints below this confidence are drawn as unsure.
 pub const UNSURE_BELOW: f32 = 0.3;
 
-const LEFT: [u8; 3] = [52, 132, 228];
-const RIGHT: [u8; 3] = [240, 122, 32];
+const LEFT: [u8; 3] = [240, 122, 32];
+const RIGHT: [u8; 3] = [70, 150, 235];
 const MIDDLE: [u8; 3] = [245, 245, 245];
 const BOX: [u8; 3] = [255, 214, 64];
 const EDGE: [u8; 3] = [24, 26, 30];

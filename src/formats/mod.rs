@@ -7,12 +7,15 @@ pub mod array;
 pub mod atomic;
 pub mod error;
 pub mod glb;
+mod items;
 pub mod json;
 pub mod keypoint_json;
 pub mod model_files;
 pub mod motion;
 pub mod npy;
+mod npy_header;
 pub mod npz;
+pub mod pickle;
 pub mod picture;
 
 pub use array::{Array, ArrayData};

@@ -1,11 +1,10 @@
 //! Kind `formats`: files of numbers and the readers of data sets.
 
-use std::path::Path;
-
 use humanifold::formats::keypoint_json::{CocoKeypoints, OpenPosePerson};
 use humanifold::formats::motion::{Family, Motion};
-use humanifold::formats::npy::read_npy;
-use humanifold::formats::{Array, ArrayData, Npz};
+use humanifold::formats::npy::{holds_objects, parse_npy_objects, read_npy};
+use humanifold::formats::pickle::{Node, NodeId, Pickle};
+use humanifold::formats::{Array, ArrayData, Limits, Npz};
 
 use crate::case::{Case, CaseResult, Failure, Outputs};
 
@@ -15,14 +14,16 @@ pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
 
 fn formats(case: &Case) -> CaseResult {
     let input = case.file("input")?;
-    if holds_objects(input) {
-        return Err(Failure::NotBuilt("object arrays"));
-    }
     let bytes = || std::fs::read(input).map_err(Failure::broken);
     match (case.text("op")?, case.text("format")?) {
         ("load", "npy") => {
             let mut listing = Listing::default();
-            listing.array("/", &read_npy(input)?);
+            let bytes = bytes()?;
+            if holds_objects(&bytes) {
+                listing.objects("/", &parse_npy_objects(&bytes, &Limits::default())?);
+            } else {
+                listing.array("/", &read_npy(input)?);
+            }
             Ok(listing.finish())
         }
         ("load", "npz") => {
@@ -30,7 +31,13 @@ fn formats(case: &Case) -> CaseResult {
             let mut listing = Listing::default();
             listing.line("/", &["dict", &npz.names().count().to_string()]);
             for name in npz.names() {
-                listing.array(&format!("/{}", escaped(name, true)), npz.get(name)?);
+                let path = format!("/{}", escaped(name, true));
+                let member = npz.member_bytes(name)?;
+                if holds_objects(&member) {
+                    listing.objects(&path, &parse_npy_objects(&member, &Limits::default())?);
+                } else {
+                    listing.array(&path, npz.get(name)?);
+                }
             }
             Ok(listing.finish())
         }
@@ -38,16 +45,6 @@ fn formats(case: &Case) -> CaseResult {
         ("coco_keypoints", _) => Ok(coco(&CocoKeypoints::parse(&bytes()?)?)),
         ("openpose", _) => Ok(openpose(&OpenPosePerson::parse_all(&bytes()?)?)),
         (op, format) => Err(Failure::broken(format!("unknown op `{op}` on `{format}`"))),
-    }
-}
-
-/// Object arrays hold pickles, for which there is no reader yet.
-fn holds_objects(path: &Path) -> bool {
-    match Npz::read(path) {
-        Ok(npz) => npz
-            .names()
-            .any(|name| npz.get(name).is_err_and(|error| error.to_string().contains("Python objects"))),
-        Err(_) => read_npy(path).is_err_and(|error| error.to_string().contains("Python objects")),
     }
 }
 
@@ -120,8 +117,7 @@ impl Listing {
     }
 
     fn array(&mut self, path: &str, array: &Array) {
-        let sizes: Vec<String> = array.shape.iter().map(usize::to_string).collect();
-        let shape = if sizes.is_empty() { "-".to_owned() } else { sizes.join(",") };
+        let shape = shape_text(&array.shape);
         if let ArrayData::Text(texts) = &array.data {
             self.line(path, &["strs", &shape]);
             let parent = path.trim_end_matches('/');
@@ -135,6 +131,60 @@ impl Listing {
         }
     }
 
+    fn objects(&mut self, path: &str, pickle: &Pickle) {
+        self.node(path, pickle, pickle.top());
+    }
+
+    fn node(&mut self, path: &str, pickle: &Pickle, id: NodeId) {
+        let parent = path.trim_end_matches('/');
+        match pickle.get(id) {
+            Node::None => self.line(path, &["none"]),
+            Node::Bool(value) => self.line(path, &["bool", if *value { "true" } else { "false" }]),
+            Node::Int(value) => self.line(path, &["int", &value.to_string()]),
+            Node::Float(value) => {
+                let bits = if value.is_nan() { 0x7ff8_0000_0000_0000 } else { value.to_bits() };
+                self.line(path, &["float", &format!("{bits:016x}")]);
+            }
+            Node::Text(text) => self.line(path, &["str", &escaped(text, false)]),
+            Node::Bytes(bytes) => {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.line(path, &["bytes", &hex]);
+            }
+            Node::List(items) => {
+                self.line(path, &["list", &items.len().to_string()]);
+                self.items(parent, pickle, items);
+            }
+            Node::Tuple(items) => {
+                self.line(path, &["tuple", &items.len().to_string()]);
+                self.items(parent, pickle, items);
+            }
+            Node::Set(items) => self.line(path, &["set", &items.len().to_string()]),
+            Node::Objects { shape, items } => {
+                self.line(path, &["objs", &shape_text(shape)]);
+                self.items(parent, pickle, items);
+            }
+            Node::Dict(entries) => {
+                self.line(path, &["dict", &entries.len().to_string()]);
+                for (at, &(key, value)) in entries.iter().enumerate() {
+                    let component = match pickle.get(key) {
+                        Node::Text(text) => escaped(text, true),
+                        Node::Int(number) => format!("#{number}"),
+                        _ => format!("?{at}"),
+                    };
+                    self.node(&format!("{parent}/{component}"), pickle, value);
+                }
+            }
+            Node::Array(array) => self.array(path, array),
+            Node::Name(_) | Node::Type { .. } | Node::EmptyArray => self.line(path, &["unfinished"]),
+        }
+    }
+
+    fn items(&mut self, parent: &str, pickle: &Pickle, items: &[NodeId]) {
+        for (at, &item) in items.iter().enumerate() {
+            self.node(&format!("{parent}/[{at}]"), pickle, item);
+        }
+    }
+
     fn finish(self) -> Outputs {
         let bytes = self.text.into_bytes();
         let outputs = Outputs::new().u8("tree", &[bytes.len()], bytes);
@@ -143,6 +193,11 @@ impl Listing {
             .enumerate()
             .fold(outputs, |outputs, (at, array)| outputs.array(&format!("arr_{at}"), array))
     }
+}
+
+fn shape_text(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    if sizes.is_empty() { "-".to_owned() } else { sizes.join(",") }
 }
 
 fn escaped(text: &str, key: bool) -> String {
