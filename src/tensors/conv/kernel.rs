@@ -15,6 +15,8 @@ use super::Geometry;
 const TILE: usize = 1 << 18;
 /// Below this many multiply-adds a call stays on its thread.
 const SMALL: usize = 1 << 20;
+/// Maps with fewer output pixels are handled several images at once.
+const SMALL_MAP: usize = 128;
 /// Below this many output pixels a thread, output channels are shared out instead of pixels.
 const FEW_PIXELS: usize = 64;
 
@@ -138,6 +140,8 @@ impl Shared {
 struct Scratch {
     band: Vec<f32>,
     columns: Vec<f32>,
+    /// Output or its gradient of several images side by side, `[o, image, pixel]`.
+    side_by_side: Vec<f32>,
 }
 
 thread_local! {
@@ -248,18 +252,28 @@ fn fill_band(band: &mut [f32], image: &[f32], sizes: &Sizes, channels: [usize; 2
 }
 
 /// From a band, the matrix of windows: one row a (channel, kernel row, kernel column), one column a pixel.
-fn fill_columns(columns: &mut [f32], band: &[f32], sizes: &Sizes, channels: usize, rows: usize) {
+/// Rows are `row_len` long; this image's pixels start at `offset` of each.
+fn fill_columns(
+    columns: &mut [f32],
+    band: &[f32],
+    sizes: &Sizes,
+    channels: usize,
+    rows: usize,
+    row_len: usize,
+    offset: usize,
+) {
     let [kernel_rows, kernel_columns] = sizes.kernel;
     let stride = sizes.geometry.stride;
     let (in_rows, phase_len, out_width) = (sizes.band_rows(rows), sizes.band_columns(), sizes.out[1]);
     let line = phase_len * stride[1];
-    let mut matrix_rows = columns.chunks_exact_mut(rows * out_width);
+    let mut matrix_rows = columns.chunks_exact_mut(row_len);
     for c in 0..channels {
         for ky in 0..kernel_rows {
             for kx in 0..kernel_columns {
                 let start = (c * in_rows + ky) * line + (kx % stride[1]) * phase_len + kx / stride[1];
                 let Some(matrix_row) = matrix_rows.next() else { return };
-                for (r, out) in matrix_row.chunks_exact_mut(out_width).enumerate() {
+                let pixels = &mut matrix_row[offset..offset + rows * out_width];
+                for (r, out) in pixels.chunks_exact_mut(out_width).enumerate() {
                     let from = start + r * stride[0] * line;
                     out.copy_from_slice(&band[from..from + out_width]);
                 }
@@ -268,22 +282,92 @@ fn fill_columns(columns: &mut [f32], band: &[f32], sizes: &Sizes, channels: usiz
     }
 }
 
-/// Band and windows of `channels` of one image for some output rows.
-fn gather<'a>(
-    scratch: &'a mut Scratch,
-    image: &[f32],
-    sizes: &Sizes,
-    channels: [usize; 2],
+/// What one matrix product covers: some output rows of an image, or several small images whole.
+#[derive(Clone, Copy)]
+struct Tile {
+    image: usize,
+    images: usize,
     row: usize,
     rows: usize,
+}
+
+impl Tile {
+    fn pixels(&self, sizes: &Sizes) -> usize {
+        self.images * self.rows * sizes.out[1]
+    }
+}
+
+/// A batch cut into tiles of at most [`TILE`] floats of windows `depth` long.
+struct Tiling {
+    images: usize,
+    rows: usize,
+    batch: usize,
+    height: usize,
+}
+
+impl Tiling {
+    fn new(sizes: &Sizes, depth: usize, threads: usize) -> Self {
+        let (batch, pixels, height) = (sizes.batch, sizes.pixels(), sizes.out[0]);
+        if pixels < SMALL_MAP && batch > 1 {
+            let fit = (TILE / (depth * pixels)).max(1);
+            let images = (2 * SMALL_MAP).div_ceil(pixels).min(fit).min(batch.div_ceil(threads));
+            return Self { images, rows: height, batch, height };
+        }
+        let mut tiles = (depth * pixels).div_ceil(TILE);
+        if batch * tiles < 4 * threads {
+            tiles = (batch * tiles).next_multiple_of(threads).div_ceil(batch);
+        }
+        Self { images: 1, rows: height.div_ceil(tiles.min(height)), batch, height }
+    }
+
+    fn row_tiles(&self) -> usize {
+        self.height.div_ceil(self.rows)
+    }
+
+    fn groups(&self) -> usize {
+        self.batch.div_ceil(self.images)
+    }
+
+    fn tile(&self, group: usize, row_tile: usize) -> Tile {
+        let (image, row) = (group * self.images, row_tile * self.rows);
+        let (images, rows) = (self.images.min(self.batch - image), self.rows.min(self.height - row));
+        Tile { image, images, row, rows }
+    }
+}
+
+/// The windows of `channels` of a tile.
+fn gather<'a>(
+    band: &mut Vec<f32>,
+    columns: &'a mut Vec<f32>,
+    x: &[f32],
+    sizes: &Sizes,
+    channels: [usize; 2],
+    tile: Tile,
 ) -> &'a mut [f32] {
     let count = channels[1] - channels[0];
-    let band_len = count * sizes.band_rows(rows) * sizes.band_columns() * sizes.geometry.stride[1];
-    let band = grown(&mut scratch.band, band_len);
-    fill_band(band, image, sizes, channels, row, rows);
-    let columns = grown(&mut scratch.columns, count * sizes.taps() * rows * sizes.out[1]);
-    fill_columns(columns, band, sizes, count, rows);
+    let band_len = count * sizes.band_rows(tile.rows) * sizes.band_columns() * sizes.geometry.stride[1];
+    let band = grown(band, band_len);
+    let row_len = tile.pixels(sizes);
+    let columns = grown(columns, count * sizes.taps() * row_len);
+    for i in 0..tile.images {
+        fill_band(band, sizes.image(x, tile.image + i), sizes, channels, tile.row, tile.rows);
+        fill_columns(columns, band, sizes, count, tile.rows, row_len, i * row_len / tile.images);
+    }
     columns
+}
+
+/// Whole images of the output's gradient side by side, `[o, image, pixel]`.
+fn gather_grad<'a>(buffer: &'a mut Vec<f32>, grad: &[f32], sizes: &Sizes, tile: Tile) -> &'a [f32] {
+    let pixels = sizes.pixels();
+    let row_len = tile.images * pixels;
+    let out = grown(buffer, sizes.outputs * row_len);
+    let images = grad[tile.image * sizes.outputs * pixels..].chunks_exact(sizes.outputs * pixels);
+    for (i, image) in images.take(tile.images).enumerate() {
+        for (o, plane) in image.chunks_exact(pixels).enumerate() {
+            out[o * row_len + i * pixels..][..pixels].copy_from_slice(plane);
+        }
+    }
+    out
 }
 
 /// Output `[n, o, h', w']`.
@@ -306,7 +390,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], sizes: &Sizes, epilogue: &Epilo
     out
 }
 
-/// One task a tile of output rows of an image.
+/// One task a tile.
 fn forward_by_rows(
     x: &[f32],
     weight: &[f32],
@@ -316,32 +400,44 @@ fn forward_by_rows(
     threads: usize,
 ) {
     let (depth, pixels, outputs) = (sizes.depth(), sizes.pixels(), sizes.outputs);
-    let [out_height, out_width] = sizes.out;
-    let mut tiles = (depth * pixels).div_ceil(TILE);
-    if sizes.batch * tiles < 4 * threads {
-        tiles = (sizes.batch * tiles).next_multiple_of(threads).div_ceil(sizes.batch);
-    }
-    let rows = out_height.div_ceil(tiles.min(out_height));
-    let tiles = out_height.div_ceil(rows);
-    run_tasks(sizes.batch * tiles, threads > 1, |task| {
-        let (n, row) = (task / tiles, task % tiles * rows);
-        let rows = rows.min(out_height - row);
-        let tile = rows * out_width;
-        let image = sizes.image(x, n);
-        let start = n * outputs * pixels + row * out_width;
-        with_scratch(|scratch| {
-            let (rhs, step) = if sizes.pointwise() {
-                (image[row * out_width..].as_ptr(), pixels)
+    let out_width = sizes.out[1];
+    let tiling = Tiling::new(sizes, depth, threads);
+    let row_tiles = tiling.row_tiles();
+    run_tasks(tiling.groups() * row_tiles, threads > 1, |task| {
+        let tile = tiling.tile(task / row_tiles, task % row_tiles);
+        let (row, len) = (tile.row * out_width, tile.pixels(sizes));
+        let start = tile.image * outputs * pixels + row;
+        with_scratch(|Scratch { band, columns, side_by_side }| {
+            let (rhs, step) = if sizes.pointwise() && tile.images == 1 {
+                (sizes.image(x, tile.image)[row..].as_ptr(), pixels)
             } else {
-                (gather(scratch, image, sizes, [0, sizes.channels], row, rows).as_ptr(), tile)
+                (gather(band, columns, x, sizes, [0, sizes.channels], tile).as_ptr(), len)
             };
-            // SAFETY: the tile's rows of every output channel belong to this task alone.
+            let lhs = (weight.as_ptr(), depth, 1);
+            if tile.images == 1 {
+                // SAFETY: the tile's rows of every output channel belong to this task alone.
+                unsafe {
+                    let dst = (target.at(start), pixels, 1);
+                    multiply([outputs, len, depth], dst, lhs, (rhs, step, 1), false);
+                    for o in 0..outputs {
+                        let offset = start + o * pixels;
+                        epilogue.apply(target.slice(offset, len), o, offset);
+                    }
+                }
+                return;
+            }
+            let product = grown(side_by_side, outputs * len);
+            // SAFETY: whole matrices, `product` is this thread's; the images belong to this task alone.
             unsafe {
-                let dst = (target.at(start), pixels, 1);
-                multiply([outputs, tile, depth], dst, (weight.as_ptr(), depth, 1), (rhs, step, 1), false);
-                for o in 0..outputs {
-                    let offset = start + o * pixels;
-                    epilogue.apply(target.slice(offset, tile), o, offset);
+                let dst = (product.as_mut_ptr(), len, 1);
+                multiply([outputs, len, depth], dst, lhs, (rhs, step, 1), false);
+                for (o, row) in product.chunks_exact(len).enumerate() {
+                    for (i, plane) in row.chunks_exact(pixels).enumerate() {
+                        let offset = start + (i * outputs + o) * pixels;
+                        let out = target.slice(offset, pixels);
+                        out.copy_from_slice(plane);
+                        epilogue.apply(out, o, offset);
+                    }
                 }
             }
         });
@@ -376,7 +472,7 @@ fn forward_by_outputs(
                     let len = count * sizes.band_rows(rows) * sizes.band_columns() * sizes.geometry.stride[1];
                     let band = grown(&mut scratch.band, len);
                     fill_band(band, image, sizes, channels, 0, rows);
-                    fill_columns(columns, band, sizes, count, rows);
+                    fill_columns(columns, band, sizes, count, rows, pixels, 0);
                 });
             });
             &*columns
@@ -422,48 +518,59 @@ pub(super) fn input_grad(grad: &[f32], weight: &[f32], sizes: &Sizes) -> Vec<f32
     scattered_input_grad(grad, weight, sizes)
 }
 
-/// Any stride: windows' gradients by a matrix product, added into the picture. One task a channel block.
+/// Any stride: windows' gradients by a matrix product, added into the picture. One task a channel block of
+/// an image or of several small ones.
 fn scattered_input_grad(grad: &[f32], weight: &[f32], sizes: &Sizes) -> Vec<f32> {
     let (depth, pixels, taps, outputs) = (sizes.depth(), sizes.pixels(), sizes.taps(), sizes.outputs);
-    let [out_height, out_width] = sizes.out;
+    let out_width = sizes.out[1];
     let plane = sizes.height * sizes.width;
     let mut out = vec![0.0f32; sizes.batch * sizes.channels * plane];
     let target = Shared(out.as_mut_ptr());
     let threads = rayon::current_num_threads();
-    let wanted = (2 * threads).div_ceil(sizes.batch.max(1));
-    let block = (sizes.channels / wanted).clamp(1, (256 / taps).max(1));
+    let most = (256 / taps).max(1);
+    let tiling = Tiling::new(sizes, most.min(sizes.channels).max(1) * taps, threads);
+    let wanted = (2 * threads).div_ceil(tiling.groups().max(1));
+    let block = (sizes.channels / wanted).clamp(1, most);
     let blocks = sizes.channels.div_ceil(block);
-    let rows = (TILE / (block * taps * out_width)).clamp(1, out_height);
-    run_tasks(sizes.batch * blocks, sizes.work() > SMALL, |task| {
-        let (n, first) = (task / blocks, task % blocks * block);
+    run_tasks(tiling.groups() * blocks, sizes.work() > SMALL, |task| {
+        let (group, first) = (task / blocks, task % blocks * block);
         let count = block.min(sizes.channels - first);
-        // SAFETY: the planes of this channel block belong to this task alone.
-        let planes = unsafe { target.slice((n * sizes.channels + first) * plane, count * plane) };
-        with_scratch(|scratch| {
-            for row in (0..out_height).step_by(rows) {
-                let rows = rows.min(out_height - row);
-                let tile = rows * out_width;
-                let columns = grown(&mut scratch.columns, count * taps * tile);
+        with_scratch(|Scratch { columns, side_by_side, .. }| {
+            for row_tile in 0..tiling.row_tiles() {
+                let tile = tiling.tile(group, row_tile);
+                let len = tile.pixels(sizes);
+                let (rhs, step) = if tile.images == 1 {
+                    (grad[tile.image * outputs * pixels + tile.row * out_width..].as_ptr(), pixels)
+                } else {
+                    (gather_grad(side_by_side, grad, sizes, tile).as_ptr(), len)
+                };
+                let columns = grown(columns, count * taps * len);
                 // SAFETY: `columns` is this thread's; the operands are whole matrices.
                 unsafe {
                     let lhs = (weight[first * taps..].as_ptr(), 1, depth);
-                    let rhs = (grad[n * outputs * pixels + row * out_width..].as_ptr(), pixels, 1);
-                    let dst = (columns.as_mut_ptr(), tile, 1);
-                    multiply([count * taps, tile, outputs], dst, lhs, rhs, false);
+                    let dst = (columns.as_mut_ptr(), len, 1);
+                    multiply([count * taps, len, outputs], dst, lhs, (rhs, step, 1), false);
                 }
-                scatter(planes, columns, sizes, row, rows);
+                for i in 0..tile.images {
+                    let start = ((tile.image + i) * sizes.channels + first) * plane;
+                    // SAFETY: the planes of this channel block belong to this task alone.
+                    let planes = unsafe { target.slice(start, count * plane) };
+                    scatter(planes, columns, sizes, tile, i);
+                }
             }
         });
     });
     out
 }
 
-/// Adds the matrix of windows' gradients of some output rows into picture planes.
-fn scatter(planes: &mut [f32], columns: &[f32], sizes: &Sizes, row: usize, rows: usize) {
+/// Adds the matrix of windows' gradients of a tile's image `i` into that image's planes.
+fn scatter(planes: &mut [f32], columns: &[f32], sizes: &Sizes, tile: Tile, i: usize) {
     let [kernel_rows, kernel_columns] = sizes.kernel;
     let Geometry { stride, padding } = sizes.geometry;
     let (width, out_width) = (sizes.width, sizes.out[1]);
-    let mut matrix_rows = columns.chunks_exact(rows * out_width);
+    let row_len = tile.pixels(sizes);
+    let own = i * row_len / tile.images..(i + 1) * row_len / tile.images;
+    let mut matrix_rows = columns.chunks_exact(row_len);
     for plane in planes.chunks_exact_mut(sizes.height * width) {
         for ky in 0..kernel_rows {
             for kx in 0..kernel_columns {
@@ -475,8 +582,8 @@ fn scatter(planes: &mut [f32], columns: &[f32], sizes: &Sizes, row: usize, rows:
                     continue;
                 }
                 let x = first * stride[1] + kx - padding[1];
-                for (r, source) in matrix_row.chunks_exact(out_width).enumerate() {
-                    let y = ((row + r) * stride[0] + ky).wrapping_sub(padding[0]);
+                for (r, source) in matrix_row[own.clone()].chunks_exact(out_width).enumerate() {
+                    let y = ((tile.row + r) * stride[0] + ky).wrapping_sub(padding[0]);
                     if y < sizes.height {
                         let line = plane[y * width + x..(y + 1) * width].iter_mut().step_by(stride[1]);
                         line.zip(&source[first..last]).for_each(|(p, g)| *p += g);
@@ -491,44 +598,46 @@ fn scatter(planes: &mut [f32], columns: &[f32], sizes: &Sizes, row: usize, rows:
 /// are few, the batch is shared out too and the parts are added in a fixed order.
 pub(super) fn weight_grad(x: &[f32], grad: &[f32], sizes: &Sizes) -> Vec<f32> {
     let (depth, pixels, taps, outputs) = (sizes.depth(), sizes.pixels(), sizes.taps(), sizes.outputs);
-    let [out_height, out_width] = sizes.out;
+    let out_width = sizes.out[1];
     let threads = rayon::current_num_threads();
-    let blocks = threads.min(sizes.channels);
-    let block = sizes.channels.div_ceil(blocks.max(1)).max(1);
+    let block = sizes.channels.div_ceil(threads).max(1);
     let blocks = sizes.channels.div_ceil(block);
-    let groups = if sizes.channels < 4 { sizes.batch.clamp(1, 8) } else { 1 };
-    let group = sizes.batch.div_ceil(groups);
-    let rows = (TILE / (block * taps * out_width)).clamp(1, out_height);
+    let tiling = Tiling::new(sizes, block * taps, 1);
+    let parts = if sizes.channels < 4 { tiling.groups().clamp(1, 8) } else { 1 };
+    let share = tiling.groups().div_ceil(parts);
     let len = outputs * depth;
-    let mut parts = vec![0.0f32; groups * len];
-    let target = Shared(parts.as_mut_ptr());
-    run_tasks(groups * blocks, sizes.work() > SMALL, |task| {
+    let mut total = vec![0.0f32; parts * len];
+    let target = Shared(total.as_mut_ptr());
+    run_tasks(parts * blocks, sizes.work() > SMALL, |task| {
         let (part, first) = (task / blocks, task % blocks * block);
         let channels = [first, (first + block).min(sizes.channels)];
         let window = (channels[1] - first) * taps;
-        with_scratch(|scratch| {
-            for n in part * group..((part + 1) * group).min(sizes.batch) {
-                let image = sizes.image(x, n);
-                for row in (0..out_height).step_by(rows) {
-                    let rows = rows.min(out_height - row);
-                    let tile = rows * out_width;
-                    let (columns, step) = if sizes.pointwise() {
-                        (image[first * pixels + row * out_width..].as_ptr(), pixels)
+        with_scratch(|Scratch { band, columns, side_by_side }| {
+            for group in part * share..((part + 1) * share).min(tiling.groups()) {
+                for row_tile in 0..tiling.row_tiles() {
+                    let tile = tiling.tile(group, row_tile);
+                    let (row, len_tile) = (tile.row * out_width, tile.pixels(sizes));
+                    let (rhs, rhs_step) = if sizes.pointwise() && tile.images == 1 {
+                        (sizes.image(x, tile.image)[first * pixels + row..].as_ptr(), pixels)
                     } else {
-                        (gather(scratch, image, sizes, channels, row, rows).as_ptr(), tile)
+                        (gather(band, columns, x, sizes, channels, tile).as_ptr(), len_tile)
+                    };
+                    let (lhs, lhs_step) = if tile.images == 1 {
+                        (grad[tile.image * outputs * pixels + row..].as_ptr(), pixels)
+                    } else {
+                        (gather_grad(side_by_side, grad, sizes, tile).as_ptr(), len_tile)
                     };
                     // SAFETY: this part's weights of these channels belong to this task alone.
                     unsafe {
-                        let lhs = (grad[n * outputs * pixels + row * out_width..].as_ptr(), pixels, 1);
                         let dst = (target.at(part * len + first * taps), depth, 1);
-                        multiply([outputs, window, tile], dst, lhs, (columns, 1, step), true);
+                        let (lhs, rhs) = ((lhs, lhs_step, 1), (rhs, 1, rhs_step));
+                        multiply([outputs, window, len_tile], dst, lhs, rhs, true);
                     }
                 }
             }
         });
     });
-    let mut total = parts;
-    for part in 1..groups {
+    for part in 1..parts {
         let (sum, rest) = total.split_at_mut(part * len);
         sum[..len].iter_mut().zip(&rest[..len]).for_each(|(s, p)| *s += p);
     }

@@ -17,7 +17,7 @@ fn case(x: [usize; 4], weight: [usize; 3], stride: [usize; 2], padding: [usize; 
 }
 
 /// Odd sizes, strides 1 to 3, uneven kernels, 1x1, 7x7/2, one and several images, maps small enough
-/// for the split over output channels and large enough for several tiles.
+/// for the split over output channels, many of them side by side, and large enough for several tiles.
 fn cases() -> Vec<Case> {
     vec![
         case([1, 3, 9, 11], [5, 3, 3], [1, 1], [1, 1]),
@@ -34,6 +34,10 @@ fn cases() -> Vec<Case> {
         case([1, 48, 40, 40], [32, 3, 3], [1, 1], [1, 1]),
         case([2, 40, 33, 35], [24, 3, 3], [2, 2], [1, 1]),
         case([1, 64, 3, 3], [64, 3, 3], [1, 1], [0, 0]),
+        case([37, 24, 4, 4], [32, 3, 3], [2, 2], [1, 1]),
+        case([70, 16, 3, 5], [24, 3, 3], [1, 1], [1, 1]),
+        case([33, 20, 6, 6], [16, 1, 1], [1, 1], [0, 0]),
+        case([9, 1, 8, 8], [8, 5, 5], [2, 2], [2, 2]),
     ]
 }
 
