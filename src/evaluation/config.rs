@@ -56,7 +56,8 @@ pub struct EvaluateConfig {
     /// Keep the detector's keypoints of the renders in this file and read them from there the next time
     #[arg(long, value_name = "FILE")]
     pub keypoints_cache: Option<PathBuf>,
-    #[arg(skip)]
+    /// Settings of the refinement, as JSON
+    #[arg(long, value_name = "JSON", value_parser = parse_refinement, default_value = "{}")]
     pub refinement: OptimiseConfig,
 }
 
@@ -78,4 +79,8 @@ impl Default for EvaluateConfig {
             refinement: OptimiseConfig::default(),
         }
     }
+}
+
+fn parse_refinement(text: &str) -> Result<OptimiseConfig, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::baselines::Baselines;
-use super::metrics::{JointError, Mean, joint_error, spread, straight_at};
+use super::metrics::{JointError, Mean, joint_error, quantile, spread, straight_at};
 use super::{EvaluateConfig, EvaluateError, Report};
 use crate::body::keypoint_chain::KeypointChain;
 use crate::body::{BodyModel, BodyState, state::JOINTS};
@@ -32,6 +32,8 @@ const HIDDEN: f32 = 0.2;
 /// Elbows, wrists, knees, ankles: COCO's keypoint and SMPL's joint.
 const LIMBS: [(usize, usize); 8] = [(7, 18), (8, 19), (9, 20), (10, 21), (13, 4), (14, 5), (15, 7), (16, 8)];
 const BEST_OF: [usize; 3] = [10, 25, 100];
+/// Numbers that are told by their quantiles too.
+const QUANTILES: [&str; 2] = ["sc_mpjpe_mm", "sc_mpjpe_refined_mm"];
 
 /// Everything an evaluation of one person needs besides the person.
 struct Bench {
@@ -93,7 +95,8 @@ fn measure(
     if let Some(joints) = bench.baselines.nearest(&keypoints) {
         means.joints("nearest_view_", error(joints));
     }
-    for (stage, estimate) in [("", &estimate), ("refined_", &refined)] {
+    // What is delivered are the refined samples; those as drawn are called predicted.
+    for (stage, estimate) in [("predicted_", &estimate), ("", &refined)] {
         let joints: Vec<[Vec3; JOINTS]> =
             estimate.samples.iter().map(|sample| bench.body.posed_joints(sample)).collect();
         let errors: Vec<JointError> = joints.iter().map(error).collect();
@@ -121,6 +124,7 @@ fn measure(
 fn flat_errors(means: &mut Means, bench: &Bench, sample: &LiftingSample, estimate: &Estimate, stage: &str) {
     let side = (sample.bbox[2] - sample.bbox[0]).max(sample.bbox[3] - sample.bbox[1]).max(1.0);
     let mut points = bench.chain.points();
+    let stage_of_mode = if stage.is_empty() { "refined_" } else { "" };
     let mut add = |name: &str, state: &BodyState| {
         bench.chain.forward_state(state, &mut points);
         for (k, place) in points.coco.iter().enumerate() {
@@ -128,13 +132,13 @@ fn flat_errors(means: &mut Means, bench: &Bench, sample: &LiftingSample, estimat
                 && let Some(pixel) = estimate.camera.project(*place)
             {
                 let off = pixel.distance(sample.coco17[k]);
-                means.add(&format!("joints2d_{stage}{name}px"), off);
-                means.add(&format!("joints2d_{stage}{name}percent_of_box"), 100.0 * off / side);
+                means.add(&format!("joints2d_{name}px"), off);
+                means.add(&format!("joints2d_{name}percent_of_box"), 100.0 * off / side);
             }
         }
     };
-    add("", &estimate.mode);
-    estimate.samples.iter().for_each(|state| add("samples_", state));
+    add(stage_of_mode, &estimate.mode);
+    estimate.samples.iter().for_each(|state| add(&format!("{stage}samples_"), state));
 }
 
 /// The people of the protocol with the keypoints that stand for the detector's.
@@ -245,6 +249,7 @@ pub(super) fn evaluate(
     let people = people(config, &body, &poses, reporter, cancel)?;
 
     let mut sums: BTreeMap<String, Mean> = BTreeMap::new();
+    let mut spreads: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let (mut missed, mut seen_error, mut given) = (0usize, Mean::default(), Mean::default());
     for (chunk, people) in people.chunks(64).enumerate() {
         if cancel.is_cancelled() {
@@ -268,9 +273,15 @@ pub(super) fn evaluate(
         for (clean, found) in numbers {
             missed += usize::from(found.is_none());
             for (name, value) in clean.into_iter().flatten() {
+                if QUANTILES.contains(&name.as_str()) {
+                    spreads.entry(format!("{name}_clean")).or_default().push(value);
+                }
                 sums.entry(format!("{name}_clean")).or_default().add(value);
             }
             for (name, value) in found.into_iter().flatten() {
+                if QUANTILES.contains(&name.as_str()) {
+                    spreads.entry(name.clone()).or_default().push(value);
+                }
                 sums.entry(name).or_default().add(value);
             }
         }
@@ -279,13 +290,20 @@ pub(super) fn evaluate(
     let mut report = Report::default();
     report.numbers.extend(sums.iter().filter_map(|(name, mean)| Some((name.clone(), mean.get()?))));
     for suffix in ["", "_clean"] {
-        for stage in ["", "refined_"] {
+        for stage in ["", "predicted_"] {
             let of =
                 |name: &str| report.numbers.get(&format!("spread_{stage}{name}_limbs_mm{suffix}")).copied();
             if let (Some(hidden), Some(visible)) = (of("hidden"), of("visible")) {
                 report
                     .numbers
                     .insert(format!("spread_{stage}hidden_over_visible{suffix}"), hidden / visible.max(1e-6));
+            }
+        }
+    }
+    for (name, values) in &mut spreads {
+        for (share, what) in [(0.5, "median"), (0.9, "90th_percentile")] {
+            if let Some(value) = quantile(values, share) {
+                report.numbers.insert(format!("{name}_{what}"), value);
             }
         }
     }

@@ -230,7 +230,7 @@ fn input_picture(keypoints: &[Keypoint; COCO_KEYPOINTS], crop: &Crop, min_score:
         }
     }
     for (joint, keypoint) in keypoints.iter().enumerate().filter(|(_, k)| given(k)) {
-        // Left warm, right cold, as everywhere.
+        // Left warm, right cold, as in the figures.
         let colour = match joint {
             0 => [1.0, 1.0, 1.0],
             j if j % 2 == 1 => [1.0, 0.62, 0.25],
