@@ -174,10 +174,11 @@ fn terms(
         evidence.features.clone(),
         at.shape.clone(),
         global.clone().reshape([n, 9]),
-        evidence.heads.camera.clone(),
+        evidence.heads.camera.clone().detach(),
     );
     let pose = net.stacked().log_prob(joint, &targets).sum() / n as f64;
-    let (mean, log_std) = (evidence.heads.shape_mean.clone(), evidence.heads.shape_log_std.clone());
+    let (mean, log_std) =
+        (evidence.heads.shape_mean.clone().detach(), evidence.heads.shape_log_std.clone().detach());
     let shape = shape_log_prob(mean, log_std, at.shape.clone()).sum() / n as f64;
 
     let rotations = Tensor::cat(vec![global, targets.rotations], 0).swap_dims(0, 1);
