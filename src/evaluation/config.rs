@@ -14,6 +14,10 @@ pub enum EvaluateData {
     Synthetic,
     /// Photos with labelled keypoints
     People,
+    /// The detector alone on photos with labelled keypoints
+    Detector,
+    /// The detector alone on rendered people, beside the sampler of its errors
+    DetectorNoise,
 }
 
 /// An evaluation of the default estimator and its refinement.

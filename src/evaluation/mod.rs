@@ -4,6 +4,7 @@
 
 pub mod baselines;
 pub mod config;
+mod detector;
 pub mod metrics;
 pub mod people;
 pub mod people_2d;
@@ -59,5 +60,7 @@ pub fn evaluate(
     match config.data {
         EvaluateData::Synthetic => synthetic::evaluate(config, reporter, cancel),
         EvaluateData::People => people::evaluate(config, reporter, cancel),
+        EvaluateData::Detector => detector::on_photos(config, reporter, cancel),
+        EvaluateData::DetectorNoise => detector::on_renders(config, reporter, cancel),
     }
 }

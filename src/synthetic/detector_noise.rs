@@ -4,14 +4,16 @@
 //! Errors and scores are drawn from tables of quantiles by group of joints and by whether the joint is seen,
 //! tied together by one normal variable a person and one a joint.
 
-use glam::Vec2;
+use glam::{Vec2, Vec3};
 use rand::Rng;
 use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
 
+use crate::keypoints::regions::SQUARE_MARGIN;
 use crate::keypoints::{COCO_KEYPOINTS, Keypoint, MIRRORED};
 
 /// What the errors depend on besides the joint.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// Side of the detector's square in the unit of the joints (1.2 times the longer side of the person's box).
     pub crop_side: f32,
@@ -19,6 +21,22 @@ pub struct View {
     pub facing: f32,
     /// Cosine between the spine (hips to neck) in the picture and the picture's up: -1 head down.
     pub upright: f32,
+}
+
+impl View {
+    /// Of a person whose COCO joints are known: in the camera's space (metres) and in pixels, with the box of what is seen.
+    pub fn of(space: &[Vec3; COCO_KEYPOINTS], pixels: &[Vec2; COCO_KEYPOINTS], bbox: [f32; 4]) -> Self {
+        let [left, top, right, bottom] = bbox;
+        let across = space[5] - space[6];
+        let spine = (space[5] + space[6] - space[11] - space[12]) / 2.0;
+        let flat = (pixels[5] + pixels[6] - pixels[11] - pixels[12]) / 2.0;
+        let chest = across.cross(spine).normalize_or_zero();
+        Self {
+            crop_side: (SQUARE_MARGIN * (right - left).max(bottom - top)).max(1.0),
+            facing: chest.dot(-space[5].normalize_or_zero()),
+            upright: -flat.normalize_or_zero().y,
+        }
+    }
 }
 
 /// Joints that err alike.
@@ -57,7 +75,7 @@ pub const LEVELS: [f32; 8] = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0];
 pub type Spread = [f32; 8];
 
 /// Errors and scores of one group, seen or hidden.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct GroupNoise {
     /// Distance from the truth in sides of the detector's square.
     pub error: Spread,
@@ -65,7 +83,7 @@ pub struct GroupNoise {
 }
 
 /// Where the person looks, in three bins of [`View::facing`], or head down.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ViewNoise {
     /// Errors are multiplied by it.
     pub error_factor: f32,
@@ -74,7 +92,7 @@ pub struct ViewNoise {
 }
 
 /// The tables.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DetectorNoise {
     /// For each group: seen, hidden.
     pub groups: [[GroupNoise; 2]; 7],

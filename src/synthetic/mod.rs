@@ -14,6 +14,7 @@ pub mod examples;
 mod gaussian;
 pub mod lifting;
 pub mod noise_fit;
+pub mod noise_measure;
 pub mod occlusion;
 pub mod photo;
 pub mod pose_file;
@@ -39,6 +40,7 @@ pub use shape::sample_betas;
 pub use truth::SyntheticTruth;
 
 use crate::formats::FormatError;
+use crate::keypoints::KeypointError;
 
 /// The random stream of one item.
 pub fn stream(seed: u64, item: u64) -> ChaCha8Rng {
@@ -53,6 +55,8 @@ pub enum SyntheticError {
     Format(#[from] FormatError),
     #[error("{0}")]
     Poses(String),
+    #[error(transparent)]
+    Detector(#[from] KeypointError),
     #[error("cancelled")]
     Cancelled,
 }

@@ -6,7 +6,7 @@
 use std::f32::consts::PI;
 
 use glam::Vec2;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::detector_noise::{
     DetectorNoise, GroupNoise, JointGroup, LEVELS, Spread, View, ViewNoise, view_index,
@@ -24,7 +24,7 @@ const SWAP_CAP: f32 = 0.15;
 const TINY: f32 = 1e-4;
 
 /// One person as rendered and as detected.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Observation {
     /// Pixels.
     pub truth: [Vec2; COCO_KEYPOINTS],
@@ -213,6 +213,8 @@ pub struct Summary {
     pub groups: [[f32; 2]; 7],
     /// Mean error: front, side, back, head down; and people of each.
     pub views: [(f32, usize); 4],
+    /// Joints outside the picture: share scored above 0.3, mean score.
+    pub outside: [f32; 2],
     /// Standard deviation over people of a person's mean error, and of its mean score.
     pub person_error_deviation: f32,
     pub person_score_deviation: f32,
@@ -273,6 +275,14 @@ impl Summary {
                 let count = observations.iter().filter(|o| of_view(o)).count();
                 (mean(joints().filter(|(o, _)| of_view(o)).map(error)), count)
             }),
+            outside: {
+                let outside = || {
+                    observations.iter().flat_map(|o| {
+                        (0..COCO_KEYPOINTS).filter(|k| !o.in_frame[*k]).map(|k| o.found[k].score)
+                    })
+                };
+                [mean(outside().map(|score| flag(score > VISIBLE))), mean(outside())]
+            },
             person_error_deviation: deviation(&|o, k| error((o, k))),
             person_score_deviation: deviation(&|o, k| o.found[k].score),
         }
