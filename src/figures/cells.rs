@@ -12,7 +12,7 @@ use crate::body::{BodyModel, BodyState, Posed};
 use crate::formats::Picture;
 use crate::geometry::camera::Camera;
 use crate::raster::outfit::Outfit;
-use crate::raster::{Light, MeshStyle, Paint, draw_body, shoe_shape, view};
+use crate::raster::{Light, MeshStyle, Paint, draw_body, view};
 
 /// The default clothes, and bodies posed in them.
 pub(super) struct Wardrobe<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Wardrobe<'a> {
 impl<'a> Wardrobe<'a> {
     pub fn new(model: &'a BodyModel) -> Self {
         let outfit = Outfit::default();
-        let offsets = outfit.offsets(model, &shoe_shape(model));
+        let offsets = outfit.offsets(model);
         Self { model, outfit, offsets }
     }
 

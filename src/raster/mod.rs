@@ -18,7 +18,7 @@ pub mod zbuffer;
 pub use colormap::Colormap;
 pub use light::Light;
 pub use normals::{vertex_normals, vertex_normals_into};
-pub use outfit::{Dressed, Garment, Lower, Outfit, Pattern, shoe_shape};
+pub use outfit::{Dressed, Garment, Lower, Outfit, Pattern};
 pub use overlay::{Mesh, MeshStyle, Paint, draw_body, draw_mesh};
 pub use shadow::{ShadowMap, SkyVisibility, SoftShadow};
 pub use zbuffer::{Culling, Raster};

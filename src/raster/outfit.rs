@@ -102,7 +102,7 @@ impl Default for Outfit {
 }
 
 /// Numbers of a vertex that are interpolated over a face.
-const NUMBERS: usize = 17;
+const NUMBERS: usize = 15;
 const UPPER: usize = 0;
 const LOWER: usize = 1;
 const SHOES: usize = 2;
@@ -115,10 +115,8 @@ const PUPIL: usize = 8;
 const SLEEVE: usize = 9;
 const LEG: usize = 10;
 const TRUNK: usize = 11;
-/// Rest position; the place along trunk or limb that hoops follow, and the place round it that stripes follow.
+/// Position in the mean body's T-pose.
 const REST: usize = 12;
-const ALONG: usize = 15;
-const ACROSS: usize = 16;
 
 /// Waistband and hem on the trunk coordinate.
 const WAIST: f32 = 0.19;
@@ -179,12 +177,7 @@ impl Outfit {
                 n[SLEEVE] = sleeve;
                 n[LEG] = leg;
                 n[TRUNK] = trunk;
-                n[REST..ALONG].copy_from_slice(&rest.to_array());
-                (n[ALONG], n[ACROSS]) = if sleeve > 0.0 {
-                    (0.35 - rest.x.abs(), 1.3 * (rest.y + rest.z))
-                } else {
-                    (rest.y, rest.x)
-                };
+                n[REST..].copy_from_slice(&rest.to_array());
                 n
             })
             .collect();
@@ -192,8 +185,7 @@ impl Outfit {
     }
 
     /// How far clothes and hair stand off the rest surface, a point: offsets to be added before posing.
-    /// `shoe_shape`: as [`shoe_shape`] of the same model gives it.
-    pub fn offsets(&self, model: &BodyModel, shoe_shape: &[Vec3]) -> Vec<Vec3> {
+    pub fn offsets(&self, model: &BodyModel) -> Vec<Vec3> {
         let Some(extras) = &model.extras else {
             return Vec::new();
         };
@@ -223,107 +215,13 @@ impl Outfit {
                         push = direction * (at(skirt) * (0.01 + 0.06 * self.lower.looseness));
                     }
                 }
-                thickness += self.hair_volume * at(hair);
                 if self.shoes.is_some() {
-                    let cover = at(shoes);
-                    push += shoe_shape.get(v).copied().unwrap_or(Vec3::ZERO);
-                    thickness *= 1.0 - cover;
+                    thickness = thickness.max(0.007 * at(shoes));
                 }
+                thickness += self.hair_volume * at(hair);
                 normal * thickness + push
             })
             .collect()
-    }
-}
-
-/// Offsets that turn bare feet of the rest body into shoes: toes under one cap, soles flat. Empty for a body without
-/// masks. Worth keeping: it takes some milliseconds.
-pub fn shoe_shape(model: &BodyModel) -> Vec<Vec3> {
-    const LEATHER: f32 = 0.008;
-    let Some(extras) = &model.extras else {
-        return Vec::new();
-    };
-    let cover = extras.mask("shoes");
-    let rest = &model.v_template;
-    if cover.len() != rest.len() {
-        return Vec::new();
-    }
-    let floor = rest.iter().map(|p| p.y).fold(f32::INFINITY, f32::min);
-    let normals = super::vertex_normals(rest, &model.faces);
-    let mut offsets: Vec<Vec3> =
-        normals.iter().zip(cover).map(|(n, c)| *n * (LEATHER * smoothstep(0.0, 0.5, *c))).collect();
-    for side in [-1.0, 1.0] {
-        let foot: Vec<usize> =
-            (0..rest.len()).filter(|&v| cover[v] > 0.0 && rest[v].x * side > 0.0).collect();
-        let Some(cap) = ToeCap::new(rest, &foot, floor, LEATHER) else {
-            continue;
-        };
-        for v in foot {
-            let share = smoothstep(0.42, 0.60, (rest[v].z - cap.heel) / (cap.tip - cap.heel));
-            offsets[v] = offsets[v].lerp(cap.onto(rest[v]) - rest[v], share);
-        }
-    }
-    offsets
-}
-
-/// The front of a shoe: a rounded tube round all toes, a section each few millimetres from heel to tip.
-struct ToeCap {
-    heel: f32,
-    tip: f32,
-    floor: f32,
-    /// Least x, greatest x, greatest y of each section.
-    sections: Vec<[f32; 3]>,
-}
-
-impl ToeCap {
-    const STEP: f32 = 0.004;
-    const LEAST_HEIGHT: f32 = 0.052;
-
-    fn new(rest: &[Vec3], foot: &[usize], floor: f32, leather: f32) -> Option<Self> {
-        let low = foot.iter().map(|&v| rest[v]).filter(|p| p.y < floor + 0.08);
-        let (heel, tip) = low.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), p| (a.min(p.z), b.max(p.z)));
-        if !(tip > heel + 0.05) {
-            return None;
-        }
-        let count = ((tip - heel) / Self::STEP) as usize + 2;
-        let raw: Vec<[f32; 3]> = (0..count)
-            .map(|i| {
-                let z = heel + i as f32 * Self::STEP;
-                let near = foot.iter().map(|&v| rest[v]).filter(|p| (p.z - z).abs() < 0.016);
-                near.fold([f32::INFINITY, f32::NEG_INFINITY, floor], |[a, b, c], p| {
-                    [a.min(p.x - leather), b.max(p.x + leather), c.max(p.y + leather)]
-                })
-            })
-            .collect();
-        let smooth = |i: usize, k: usize| {
-            let window = &raw[i.saturating_sub(5)..(i + 6).min(count)];
-            let known = window.iter().filter(|s| s[0] < s[1]);
-            let (sum, n) = known.fold((0.0, 0.0f32), |(sum, n), s| (sum + s[k], n + 1.0));
-            sum / n.max(1.0)
-        };
-        let sections = (0..count).map(|i| [smooth(i, 0), smooth(i, 1), smooth(i, 2)]).collect();
-        Some(Self { heel, tip: tip + leather, floor: floor - leather, sections })
-    }
-
-    /// The place on the cap that a point of the foot is pushed to.
-    fn onto(&self, point: Vec3) -> Vec3 {
-        // The longest toe gains the leather's thickness; the others follow in proportion.
-        let along = (point.z - self.heel) / (self.tip - self.heel);
-        let z = point.z + (self.tip - self.heel) * 0.03 * smoothstep(0.6, 1.0, along);
-        let i = (((point.z - self.heel) / Self::STEP) as usize).min(self.sections.len() - 1);
-        let [left, right, top] = self.sections[i];
-        let to_tip = ((z - (self.tip - 0.045)) / 0.047).clamp(0.0, 0.995);
-        let round = (1.0 - to_tip * to_tip).sqrt();
-        let top = self.floor + (top - self.floor).max(Self::LEAST_HEIGHT) * (0.35 + 0.65 * round);
-        let center = Vec3::new((left + right) / 2.0, (top + self.floor) / 2.0, z);
-        let half = Vec3::new((right - left) / 2.0 * (0.25 + 0.75 * round), (top - self.floor) / 2.0, 1.0);
-        let mut d = (point - Vec3::new(center.x, center.y, point.z)) / half;
-        if d.x.abs() + d.y.abs() < 0.05 {
-            d.y += 0.05;
-        }
-        // Round above, flat below.
-        let power = if d.y < 0.0 { 6.0 } else { 2.4 };
-        let size = (d.x.abs().powf(power) + d.y.abs().powf(power)).powf(1.0 / power).max(1e-4);
-        Vec3::new(center.x + half.x * d.x / size, center.y + half.y * d.y / size, z)
     }
 }
 
@@ -374,7 +272,7 @@ impl Dressed<'_> {
             Lower::Skirt => edge(n[LOWER]),
         };
         if lower > 0.0 {
-            let cloth = cloth(&outfit.lower, rest, n[ALONG], n[ACROSS]);
+            let cloth = cloth(&outfit.lower, rest, n[SLEEVE] > 0.0);
             let band = n[TRUNK] - WAIST;
             let belt = 1.0 - 0.25 * (1.0 - smoothstep(0.0, 0.012, band.abs()));
             over(&mut material, lower, Material { albedo: cloth.material.albedo * belt, ..cloth.material });
@@ -386,7 +284,7 @@ impl Dressed<'_> {
             upper *= 1.0 - smoothstep(-0.008, 0.008, n[SLEEVE] - outfit.upper.length);
         }
         if upper > 0.0 {
-            let cloth = cloth(&outfit.upper, rest, n[ALONG], n[ACROSS]);
+            let cloth = cloth(&outfit.upper, rest, n[SLEEVE] > 0.0);
             // A stitched edge: a darker line along hem and cuff.
             let line = |distance: f32, width: f32| 1.0 - smoothstep(0.0, width, distance.abs());
             let stitch = line(n[TRUNK] - hem - 0.02, 0.008)
@@ -417,8 +315,10 @@ fn edge(mask: f32) -> f32 {
     smoothstep(0.42, 0.58, mask)
 }
 
-/// The cloth of a garment at a point of the rest body; hoops follow `along`, stripes `across`.
-fn cloth(garment: &Garment, rest: Vec3, along: f32, across: f32) -> Surface {
+/// The cloth of a garment at a point of the rest body. Hoops run round trunk and sleeves, stripes along them.
+fn cloth(garment: &Garment, rest: Vec3, sleeve: bool) -> Surface {
+    let (along, across) =
+        if sleeve { (0.35 - rest.x.abs(), 1.3 * (rest.y + rest.z)) } else { (rest.y, rest.x) };
     let (first, second) = (linear(garment.colour), linear(garment.second));
     let wave = |x: f32, period: f32| (x / period).rem_euclid(1.0);
     let share = match garment.pattern {
@@ -472,8 +372,8 @@ mod tests {
         }
         assert!(bare_hands as f32 > 0.97 * hands as f32, "{bare_hands} of {hands}");
         assert!(clad_trunk as f32 > 0.9 * trunk as f32, "{clad_trunk} of {trunk}");
-        let offsets = outfit.offsets(&model, &shoe_shape(&model));
-        assert!(offsets.iter().all(|o| o.length() < 0.06));
+        let offsets = outfit.offsets(&model);
+        assert!(offsets.iter().all(|o| o.length() < 0.02));
         assert_eq!(dressed.vertex_colours().len(), model.num_vertices());
     }
 }

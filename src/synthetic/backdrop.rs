@@ -306,7 +306,13 @@ impl Wall {
         let (right, ahead) = ground_axes(up);
         let turn: f32 = rng.random_range(-0.5..0.5);
         let normal = (-ahead * turn.cos() + right * turn.sin()).normalize();
-        let (light, hue) = (rng.random_range(0.35..0.95), rng.random_range(0.0..360.0));
+        let light = rng.random_range(0.35..0.95);
+        // Most walls are warm.
+        let hue = if rng.random::<f32>() < 0.6 {
+            rng.random_range(40.0..110.0)
+        } else {
+            rng.random_range(0.0..360.0)
+        };
         let plain = rng.random::<f32>() < 0.6;
         let texture = if plain {
             Texture {

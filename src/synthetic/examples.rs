@@ -11,7 +11,7 @@ use super::photo::{PhotoPlan, stand};
 use crate::body::{BodyModel, BodyState, Posed, Sex};
 use crate::geometry::camera::{Camera, Projection};
 use crate::raster::light::linear;
-use crate::raster::{Garment, Light, Lower, Outfit, Pattern, shoe_shape};
+use crate::raster::{Garment, Light, Lower, Outfit, Pattern};
 
 const SIZE: [f32; 2] = [640.0, 800.0];
 
@@ -91,7 +91,7 @@ impl Shot {
             }
         }
         let mut posed = Posed::default();
-        model.pose_offset_into(&state, true, &outfit.offsets(model, &shoe_shape(model)), &mut posed);
+        model.pose_offset_into(&state, true, &outfit.offsets(model), &mut posed);
         let up = self.up();
         let transl =
             self.place(Vec3::new(spot.x, 0.0, spot.y)) - posed.joints.first().copied().unwrap_or(Vec3::ZERO);
@@ -152,7 +152,7 @@ fn park(model: &BodyModel) -> PhotoPlan {
         tucked: false,
         lower: Garment { looseness: 0.7, folds: 0.9, seed: 5, ..Garment::plain(hex(0x6f634c), 0.98) },
         lower_kind: Lower::Trousers,
-        shoes: Some(hex(0xc9c4ba)),
+        shoes: Some(hex(0x4a3a2e)),
         hair_volume: 0.022,
     };
     let joints = [

@@ -13,9 +13,7 @@ use crate::formats::picture::Picture;
 use crate::geometry::camera::Camera;
 use crate::raster::light::{Material, encode};
 use crate::raster::passes::interpolate;
-use crate::raster::{
-    Culling, Light, Outfit, Raster, SkyVisibility, SoftShadow, shoe_shape, vertex_normals, view,
-};
+use crate::raster::{Culling, Light, Outfit, Raster, SkyVisibility, SoftShadow, vertex_normals, view};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
@@ -47,7 +45,7 @@ pub struct PhotoPlan {
 /// Draws it.
 pub fn photograph(model: &BodyModel, plan: &PhotoPlan) -> Picture {
     let mut posed = Default::default();
-    model.pose_offset_into(&plan.state, true, &plan.outfit.offsets(model, &shoe_shape(model)), &mut posed);
+    model.pose_offset_into(&plan.state, true, &plan.outfit.offsets(model), &mut posed);
     let body_points = posed.vertices.len();
     let body_faces = model.faces.len();
     let normals = vertex_normals(&posed.vertices, &model.faces);

@@ -21,7 +21,7 @@ use crate::formats::picture::Picture;
 use crate::geometry::camera::Camera;
 use crate::raster::light::{Material, encode, linear};
 use crate::raster::passes::interpolate;
-use crate::raster::{Culling, Light, Raster, ShadowMap, shoe_shape, vertex_normals_into, view};
+use crate::raster::{Culling, Light, Raster, ShadowMap, vertex_normals_into, view};
 
 /// How pictures are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +60,6 @@ pub struct SceneSample {
 pub struct SceneMaker<'a> {
     model: &'a BodyModel,
     chain: KeypointChain,
-    shoes: Vec<Vec3>,
     poses: &'a PoseSource,
     config: SceneConfig,
     /// Real pictures to stand behind the person, instead of procedural surroundings, for half of the samples.
@@ -87,8 +86,7 @@ impl<'a> SceneMaker<'a> {
     /// For a body whose tree is not SMPL's.
     pub fn new(model: &'a BodyModel, poses: &'a PoseSource, config: SceneConfig) -> Result<Self, BodyError> {
         let chain = KeypointChain::new(model)?;
-        let shoes = shoe_shape(model);
-        Ok(Self { model, chain, shoes, poses, config, backgrounds: Vec::new(), disturbed: true })
+        Ok(Self { model, chain, poses, config, backgrounds: Vec::new(), disturbed: true })
     }
 
     /// Puts real pictures behind half of the people.
@@ -139,12 +137,7 @@ impl<'a> SceneMaker<'a> {
 
         let up = view.rotation * Vec3::Y;
         let outfit = random_outfit(rng);
-        self.model.pose_offset_into(
-            &state,
-            true,
-            &outfit.offsets(self.model, &self.shoes),
-            &mut buffers.posed,
-        );
+        self.model.pose_offset_into(&state, true, &outfit.offsets(self.model), &mut buffers.posed);
         let vertices = &buffers.posed.vertices;
         vertex_normals_into(vertices, &self.model.faces, &mut buffers.normals);
         let light = random_light(rng, up);
