@@ -264,8 +264,7 @@ mod tests {
         let states: Vec<BodyState> = (0..10)
             .map(|at| {
                 let mut state = mode.clone();
-                let turn = |angle: f32| glam::Mat3::from_rotation_y(angle);
-                state.body_pose[17] = turn(at as f32 * 0.2 - 1.0);
+                state.body_pose[17] = glam::Mat3::from_rotation_y(at as f32 * 0.2 - 1.0);
                 state.body_pose[3] = glam::Mat3::from_rotation_x(at as f32 * 0.1);
                 state
             })

@@ -93,7 +93,7 @@ impl ArrayData {
     }
 
     /// The same values, taken from column-major order of `shape` into row-major order.
-    pub(crate) fn from_column_major(self, shape: &[usize]) -> Self {
+    pub(crate) fn reordered_from_columns(self, shape: &[usize]) -> Self {
         fn reorder<T: Clone>(values: &[T], shape: &[usize]) -> Vec<T> {
             let mut strides = vec![1usize; shape.len()];
             for axis in 1..shape.len() {
@@ -224,7 +224,7 @@ impl Array {
                 .into_iter()
                 .map(|x| {
                     // 2^63 itself does not fit.
-                    if x.fract() == 0.0 && (-9.2233720368547758e18..9.2233720368547758e18).contains(&x) {
+                    if x.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&x) {
                         Ok(x as i64)
                     } else {
                         Err(FormatError::value(format!("{x} where a whole number is expected")))
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn column_major_values_become_row_major() {
-        let data = ArrayData::I32(vec![1, 4, 2, 5, 3, 6]).from_column_major(&[2, 3]);
+        let data = ArrayData::I32(vec![1, 4, 2, 5, 3, 6]).reordered_from_columns(&[2, 3]);
         assert_eq!(data, ArrayData::I32(vec![1, 2, 3, 4, 5, 6]));
     }
 

@@ -75,7 +75,7 @@ pub fn parse_npy(bytes: &[u8], limits: &Limits) -> Result<Array, FormatError> {
         return Err(FormatError::unsafe_input(format!("an array of {need} bytes passes the limit")));
     }
     let values = decode_items(&data[..need as usize], header.item, count as usize)?;
-    let values = if header.fortran { values.from_column_major(&header.shape) } else { values };
+    let values = if header.fortran { values.reordered_from_columns(&header.shape) } else { values };
     Ok(Array { shape: header.shape, data: values })
 }
 
@@ -166,7 +166,7 @@ mod tests {
 
     fn round_trip(array: &Array) {
         let bytes = npy_bytes(array);
-        assert_eq!(bytes.len() % 64 == 0 || !array.is_empty(), true);
+        assert!(bytes.len().is_multiple_of(64) || !array.is_empty());
         assert_eq!(&parse_npy(&bytes, &Limits::default()).unwrap(), array);
         for cut in 0..bytes.len() {
             assert!(parse_npy(&bytes[..cut], &Limits::default()).is_err(), "prefix of {cut} bytes");

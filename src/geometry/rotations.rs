@@ -317,7 +317,7 @@ mod tests {
 
     fn vectors() -> Vec<DVec3> {
         let axes = [DVec3::X, DVec3::NEG_Y, DVec3::new(1.0, 2.0, -2.0) / 3.0, DVec3::new(-0.6, 0.0, 0.8)];
-        let angles = [0.0, 1e-9, 1e-5, 1e-4, 3e-3, 0.3, 1.5, 3.0, 3.14, std::f64::consts::PI - 1e-6];
+        let angles = [0.0, 1e-9, 1e-5, 1e-4, 3e-3, 0.3, 1.5, 3.0, 3.13, std::f64::consts::PI - 1e-6];
         axes.iter().flat_map(|axis| angles.iter().map(move |angle| *axis * *angle)).collect()
     }
 

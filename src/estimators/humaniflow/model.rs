@@ -215,11 +215,7 @@ impl<R: Real> FlowModel<R> {
         let ancestors = &self.tree.ancestors[part];
         if !ancestors.is_empty() {
             let mut input = Vec::with_capacity(rows * 9 * ancestors.len());
-            for row in 0..rows {
-                for &ancestor in ancestors {
-                    input.extend_from_slice(&rotations[ancestor][row]);
-                }
-            }
+            input.extend((0..rows).flat_map(|row| ancestors.iter().flat_map(move |&a| rotations[a][row])));
             self.context_ancestors[part].accumulate(&input, rows, &mut context);
         }
         context.iter_mut().for_each(|v| *v = elu(*v));

@@ -4,6 +4,8 @@
 //! (t0, y0) with weight w0 to (t1, y1) with weight w1 is
 //! `y = (w0 y0 (t1 − t) + w1 y1 (t − t0)) / (w0 (t1 − t) + w1 (t − t0))`.
 
+use std::cmp::Ordering;
+
 use super::dense::{Real, sigmoid, softplus};
 
 /// The most segments a spline may have.
@@ -157,7 +159,7 @@ impl<R: Real> RawSpline<'_, R> {
 
     /// The spline's value and log dy/dx at `x`.
     pub fn forward(&self, limits: &SplineLimits, x: R) -> (R, R) {
-        if !(x.abs() <= R::of(limits.bound)) {
+        if !matches!(x.abs().partial_cmp(&R::of(limits.bound)), Some(Ordering::Less | Ordering::Equal)) {
             return (x, R::ZERO);
         }
         let segment = self.segment(limits, x, false);
@@ -171,7 +173,7 @@ impl<R: Real> RawSpline<'_, R> {
 
     /// The x whose value is `y`, and log dy/dx there.
     pub fn inverse(&self, limits: &SplineLimits, y: R) -> (R, R) {
-        if !(y.abs() <= R::of(limits.bound)) {
+        if !matches!(y.abs().partial_cmp(&R::of(limits.bound)), Some(Ordering::Less | Ordering::Equal)) {
             return (y, R::ZERO);
         }
         let segment = self.segment(limits, y, true);

@@ -86,7 +86,7 @@ impl Lifter {
         let features = self.network.features(input);
         let points = floats(self.network.point(features.clone()));
         let point = Point::decode(&points[..POINT]).mean(&Point::decode(&points[POINT..]).mirrored());
-        let mut triangle = floats(self.network.triangle(features.slice([0..1])));
+        let mut triangle = floats(self.network.triangle(features.narrow(0, 0, 1)));
         triangle.truncate(TRIANGLE);
         decode_triangle(&mut triangle);
         (point, triangle)

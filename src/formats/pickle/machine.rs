@@ -61,7 +61,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().flatten().ok_or_else(|| malformed("a value is missing"))
     }
 
-    fn to_mark(&mut self) -> Result<Vec<NodeId>, FormatError> {
+    fn pop_mark(&mut self) -> Result<Vec<NodeId>, FormatError> {
         let mark =
             self.stack.iter().rposition(Option::is_none).ok_or_else(|| malformed("a mark is missing"))?;
         let items = self.stack[mark + 1..].iter().flatten().copied().collect();
@@ -114,7 +114,7 @@ impl<'a> Machine<'a> {
                 b'.' => return self.pop(),
                 b'(' => self.stack.push(None),
                 b'0' => drop(self.stack.pop().ok_or_else(|| malformed("a value is missing"))?),
-                b'1' => drop(self.to_mark()?),
+                b'1' => drop(self.pop_mark()?),
                 b'2' => {
                     let last = self.last()?;
                     self.stack.push(Some(last));
@@ -206,19 +206,19 @@ impl<'a> Machine<'a> {
                 b')' => self.push(Node::Tuple(Vec::new())),
                 0x8f => self.push(Node::Set(Vec::new())),
                 b'l' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_mark()?;
                     self.push(Node::List(items));
                 }
                 b't' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_mark()?;
                     self.push(Node::Tuple(items));
                 }
                 0x91 => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_mark()?;
                     self.push(Node::Set(items));
                 }
                 b'd' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_mark()?;
                     self.push(Node::Dict(Vec::new()));
                     self.set_items(&items)?;
                 }
@@ -239,7 +239,7 @@ impl<'a> Machine<'a> {
                     self.append(&items)?;
                 }
                 b'e' | 0x90 => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_mark()?;
                     self.append(&items)?;
                 }
                 b's' => {
@@ -247,7 +247,7 @@ impl<'a> Machine<'a> {
                     self.set_items(&items)?;
                 }
                 b'u' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_mark()?;
                     self.set_items(&items)?;
                 }
                 b'p' => {
@@ -350,7 +350,7 @@ impl<'a> Machine<'a> {
 
     fn set_items(&mut self, items: &[NodeId]) -> Result<(), FormatError> {
         let target = self.last()?;
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(malformed("a key without a value"));
         }
         let mut entries = match &self.nodes[target] {

@@ -157,7 +157,7 @@ fn numbers(
         return Err(malformed("array data of another length"));
     }
     let data = decode_items(bytes, item, count)?;
-    let data = if fortran { data.from_column_major(&shape) } else { data };
+    let data = if fortran { data.reordered_from_columns(&shape) } else { data };
     Ok(Array { shape, data })
 }
 

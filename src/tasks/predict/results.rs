@@ -49,6 +49,9 @@ pub fn title(photo: &Path, number: usize, count: usize) -> String {
     if count > 1 { format!("{name}, person {number} of {count}") } else { name }
 }
 
+/// Writes one file of a person's folder.
+type Writer<'a> = dyn Fn(&Path) -> Result<(), FormatError> + Sync + 'a;
+
 /// Bodies of an estimate with their points.
 struct Bodies {
     mode: Posed,
@@ -69,7 +72,7 @@ pub fn write_person(request: &Request) -> anyhow::Result<PersonResult> {
     let bodies = Bodies { mode: request.body.pose(&estimate.mode, true), samples, spread };
     let summary = summary(request, &bodies);
     let folder = NewFolder::begin(request.folder)?;
-    let files: [&(dyn Fn(&Path) -> Result<(), FormatError> + Sync); 4] = [
+    let files: [&Writer; 4] = [
         &|to| figure(request, &bodies).write_png(&to.join("figure.png")),
         &|to| params(request, &bodies, &to.join("params.npz")),
         &|to| mesh(request, &bodies, &to.join("mesh.glb")),

@@ -89,18 +89,18 @@ pub fn point_loss(
     let mut by_coco = [Vec3::ZERO; COCO_KEYPOINTS];
 
     let mean = points.joints.iter().sum::<Vec3>() / JOINTS as f32;
-    for joint in 0..JOINTS {
+    for (joint, force) in by_joint.iter_mut().enumerate() {
         let off = points.joints[joint] - mean - target.joints[joint];
         let length = (off.length_squared() + JOINT_SOFTENING * JOINT_SOFTENING).sqrt();
         terms.joints += length / JOINTS as f32;
-        by_joint[joint] = off * (weights.joints / (JOINTS as f32 * length));
+        *force = off * (weights.joints / (JOINTS as f32 * length));
     }
     let mean_force = by_joint.iter().sum::<Vec3>() / JOINTS as f32;
     by_joint.iter_mut().for_each(|force| *force -= mean_force);
 
     let scale = point.log_scale.exp();
     let mut by_place = Vec3::ZERO;
-    for k in 0..COCO_KEYPOINTS {
+    for (k, pulled) in by_coco.iter_mut().enumerate() {
         let relative = points.coco[k] - points.joints[0];
         let depth = (distance_m - relative.z).max(0.3);
         let nearness = distance_m / depth;
@@ -112,7 +112,7 @@ pub fn point_loss(
         let pull = off * (weights.seen / (COCO_KEYPOINTS as f32 * length));
         by_place += (nearness * pull).extend(nearness * scale * pull.dot(flat));
         let force = Vec3::new(nearness * scale * pull.x, -nearness * scale * pull.y, pull.dot(seen) / depth);
-        by_coco[k] = force;
+        *pulled = force;
         by_joint[0] -= force;
     }
     chain.backward(points, &by_joint, &by_coco, &mut scratch.gradient);
