@@ -10,9 +10,9 @@ pub mod smpl;
 use glam::{DMat3, DVec3, Mat3, Vec3};
 use humanifold::body::{BodyError, Family};
 
-use crate::case::{Case, CaseResult, Failure};
+use crate::case::{Case, Failure, Kinds};
 
-pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
+pub fn kinds() -> Kinds {
     vec![
         ("default_body_forward", mannequin::forward),
         ("default_body_measure", mannequin::measure),

@@ -51,6 +51,12 @@ pub enum Failure {
 
 pub type CaseResult = Result<Outputs, Failure>;
 
+/// What runs a case of one kind.
+pub type Function = fn(&Case) -> CaseResult;
+
+/// An area's kinds by name.
+pub type Kinds = Vec<(&'static str, Function)>;
+
 impl Failure {
     pub fn refused(word: &str, message: impl ToString) -> Self {
         Self::Refused { word: word.to_owned(), message: message.to_string() }

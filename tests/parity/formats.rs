@@ -6,9 +6,9 @@ use humanifold::formats::npy::{holds_objects, parse_npy_objects, read_npy};
 use humanifold::formats::pickle::{Node, NodeId, Pickle};
 use humanifold::formats::{Array, ArrayData, Limits, Npz};
 
-use crate::case::{Case, CaseResult, Failure, Outputs};
+use crate::case::{Case, CaseResult, Failure, Kinds, Outputs};
 
-pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
+pub fn kinds() -> Kinds {
     vec![("formats", formats)]
 }
 

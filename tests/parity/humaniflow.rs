@@ -12,10 +12,10 @@ use humanifold::estimators::humaniflow::spread::{jet, mesh_spread, order_by_keyp
 use humanifold::estimators::humaniflow::transforms::{SplineNet, Transform};
 use humanifold::geometry::rotations::{exp_so3_64, log_so3_64};
 
-use crate::case::{Case, CaseResult, Failure, Outputs};
+use crate::case::{Case, CaseResult, Failure, Kinds, Outputs};
 use crate::hash1::Rule;
 
-pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
+pub fn kinds() -> Kinds {
     vec![
         ("transforms", transforms),
         ("so3_maps", so3_maps),

@@ -23,10 +23,10 @@ use humanifold::tensors::weights::collect;
 use serde_json::Value;
 
 use crate::body::smpl::published_body;
-use crate::case::{Case, CaseResult, Failure, Outputs};
+use crate::case::{Case, CaseResult, Failure, Kinds, Outputs};
 use crate::hash1::{self, Rule};
 
-pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
+pub fn kinds() -> Kinds {
     vec![("losses", training_loss), ("model", model), ("optimise", optimise)]
 }
 

@@ -12,10 +12,10 @@ use humanifold::estimators::humaniflow::proxy::heatmaps::{Rounding, heatmap, pea
 use humanifold::estimators::humaniflow::weights::StateDict;
 use humanifold::tensors::weights::collect;
 
-use crate::case::{Case, CaseResult, Failure, Outputs};
+use crate::case::{Case, CaseResult, Failure, Kinds, Outputs};
 use crate::hash1::{self, Rule};
 
-pub fn kinds() -> Vec<(&'static str, fn(&Case) -> CaseResult)> {
+pub fn kinds() -> Kinds {
     vec![("encoder", encoder), ("canny", canny), ("heatmaps", heatmaps), ("crops", crops)]
 }
 

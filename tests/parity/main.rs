@@ -22,9 +22,7 @@ use std::process::ExitCode;
 
 use rayon::prelude::*;
 
-use case::{Case, CaseResult, Failure};
-
-type Function = fn(&Case) -> CaseResult;
+use case::{Case, Failure, Function};
 
 /// Every kind with its function; an area adds its own list.
 fn functions() -> BTreeMap<&'static str, Function> {

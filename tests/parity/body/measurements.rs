@@ -55,7 +55,8 @@ fn limbs(case: &Case) -> CaseResult {
     let shape = case.shape("joints")?;
     let joints = dvec3s(&ends_with(case, "joints", &[24, 3])?);
     let people: Vec<LimbLengths> = joints.chunks(24).filter_map(LimbLengths::of).collect();
-    let fields: [(&str, fn(&LimbLengths) -> f64); 11] = [
+    type Length = fn(&LimbLengths) -> f64;
+    let fields: [(&str, Length); 11] = [
         ("left_arm", |l| l.left_arm),
         ("right_arm", |l| l.right_arm),
         ("left_leg", |l| l.left_leg),

@@ -226,13 +226,13 @@ fn rotate_world(case: &Case, people: &People) -> CaseResult {
     let turns = dmat3s(&case.f64("rotation")?);
     let n = people.rotations.len();
     let (mut roots, mut places, mut vertices) = (Vec::new(), Vec::new(), Vec::new());
-    for at in 0..n {
+    for (at, turn) in turns.iter().enumerate().take(n) {
         let mut state = people.model.rest_state();
         state.betas = people.betas(at).to_vec();
         state.global_orient = people.rotations[at][0];
         state.body_pose.copy_from_slice(&people.rotations[at][1..24]);
         state.transl = people.transl(at);
-        let turned = people.model.rotate_world(&state, turns[at].as_mat3());
+        let turned = people.model.rotate_world(&state, turn.as_mat3());
         roots.extend(rows64(&turned.global_orient.as_dmat3()));
         places.extend(turned.transl.to_array());
         vertices.extend(flat(&people.model.pose(&turned, true).vertices));
