@@ -93,7 +93,7 @@ mod tests {
         let model = crate::body::BodyModel::default_body().unwrap();
         let extras = model.extras.as_ref().unwrap();
         let mut state = model.rest_state();
-        state.transl = Vec3::new(0.0, 0.1, -3.0);
+        state.transl = Vec3::new(0.0, 0.3, -3.0);
         let posed = model.pose(&state, true);
         let camera = Camera {
             projection: Projection::Perspective { focal_px: 370.0, principal_px: [128.0; 2] },

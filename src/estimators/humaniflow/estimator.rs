@@ -4,6 +4,7 @@
 //!
 //! The network's body is y-up and its camera y-down with z away from it, half a turn about x apart; this
 //! program's camera is y-up and looks along −z, so that half turn cancels and only the shift's y changes sign.
+//! One file because loading, both camera conversions and the evidence belong to one system's door.
 
 use std::path::Path;
 
