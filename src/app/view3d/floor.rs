@@ -1,0 +1,58 @@
+//! The floor under the bodies, with soft shadows where limbs come near it.
+
+use bevy::camera::visibility::NoFrustumCulling;
+use bevy::prelude::*;
+
+use super::materials::{FloorLook, FloorMaterial, SHADOWS};
+use crate::app::theme;
+use crate::body::state::JOINTS;
+
+/// Half the side of the floor, metres.
+const HALF: f32 = 5.0;
+/// Joints that throw a shadow, with the size of what hangs on them, metres.
+const CASTERS: [(usize, f32); SHADOWS] =
+    [(10, 0.13), (11, 0.13), (4, 0.15), (5, 0.15), (0, 0.30), (9, 0.28), (22, 0.12), (23, 0.12)];
+
+#[derive(Resource)]
+pub struct Floor(Handle<FloorMaterial>);
+
+pub fn spawn(
+    mut commands: Commands,
+    mut meshes: ResMut<Assets<Mesh>>,
+    mut materials: ResMut<Assets<FloorMaterial>>,
+) {
+    let colour = |colour| {
+        let [r, g, b] = theme::linear(colour);
+        Vec4::new(r, g, b, 1.0)
+    };
+    let material = materials.add(FloorMaterial {
+        look: FloorLook {
+            background: colour(theme::STAGE),
+            colour: colour(theme::FLOOR),
+            line: colour(theme::FLOOR_LINE),
+            shadows: [Vec4::new(0.0, 0.0, 1.0, 0.0); SHADOWS],
+        },
+    });
+    commands.spawn((
+        Mesh3d(meshes.add(Plane3d::new(Vec3::Y, Vec2::splat(HALF)))),
+        MeshMaterial3d(material.clone()),
+        NoFrustumCulling,
+    ));
+    commands.insert_resource(Floor(material));
+}
+
+/// Shadows of a body whose joints are given in the stage's space; `None` takes them away.
+pub fn cast(floor: &Floor, materials: &mut Assets<FloorMaterial>, joints: Option<&[Vec3]>) {
+    let shadows = CASTERS.map(|(joint, size)| {
+        let place = joints.and_then(|joints| joints.get(joint).filter(|_| joint < JOINTS)).copied();
+        place.map_or(Vec4::new(0.0, 0.0, 1.0, 0.0), |place| {
+            let height = place.y.max(0.0);
+            Vec4::new(place.x, place.z, size + 0.45 * height, 0.62 / (1.0 + (3.2 * height).powi(2)))
+        })
+    });
+    if materials.get(&floor.0).is_some_and(|material| material.look.shadows != shadows)
+        && let Some(mut material) = materials.get_mut(&floor.0)
+    {
+        material.look.shadows = shadows;
+    }
+}

@@ -1,0 +1,361 @@
+//! The stage: floor, orbit camera, the body in the middle, the samples around it.
+//!
+//! Session ──StageRequest──▶ worker ──Staged──▶ mesh and buffers ──▶ GPU
+
+pub mod crowd;
+pub mod dress;
+pub mod floor;
+pub mod materials;
+pub mod orbit;
+pub mod stage;
+
+use std::sync::Arc;
+
+use bevy::camera::CameraUpdateSystems;
+use bevy::camera::visibility::NoFrustumCulling;
+use bevy::core_pipeline::tonemapping::{DebandDither, Tonemapping};
+use bevy::prelude::*;
+use bevy::render::renderer::RenderAdapterInfo;
+use bevy::render::storage::ShaderBuffer;
+use bevy::transform::TransformSystems;
+use bevy_egui::EguiPostUpdateSet;
+
+use self::crowd::{CrowdAssets, Manner, Member};
+use self::materials::{BodyLook, BodyMaterial, CrowdMaterial, FloorMaterial};
+use self::orbit::Orbit;
+use self::stage::{Crowd, Stage, StageRequest};
+use super::action::Action;
+use super::session::{Colouring, Scene, Session, Spread};
+use super::{Acting, Collecting, Waker, theme};
+use crate::body::BodyModel;
+use crate::estimators::Estimate;
+use crate::raster::colormap::{Colormap, srgb_to_linear};
+
+pub struct View3dPlugin;
+
+impl Plugin for View3dPlugin {
+    fn build(&self, app: &mut App) {
+        app.add_plugins(materials::MaterialsPlugin)
+            .init_resource::<Orbit>()
+            .init_resource::<OnStage>()
+            .insert_resource(ClearColor(stage_colour()))
+            .add_systems(Startup, (spawn_camera, floor::spawn, spawn_body, start_worker))
+            .add_systems(Update, (ask, take.in_set(Collecting), paint, arrange).chain())
+            .add_systems(
+                PostUpdate,
+                orbit::place_camera
+                    .after(EguiPostUpdateSet::EndPass)
+                    .before(CameraUpdateSystems)
+                    .before(TransformSystems::Propagate),
+            )
+            .add_systems(Last, act.in_set(Acting));
+    }
+}
+
+fn stage_colour() -> Color {
+    Color::srgb_u8(theme::STAGE.r(), theme::STAGE.g(), theme::STAGE.b())
+}
+
+/// What was asked of the worker and what it gave last.
+#[derive(Resource, Default)]
+struct OnStage {
+    asked: Option<Asked>,
+    revision: u64,
+    /// Bodies that were loaded.
+    models: u64,
+    crowd: Arc<Crowd>,
+    /// Vertex colours now on the mesh.
+    painted: Option<Painted>,
+    arranged: Option<(u64, usize, Manner)>,
+}
+
+/// Everything that decides what is posed; another value asks the worker anew.
+#[derive(Clone, PartialEq)]
+struct Asked {
+    estimate: Option<usize>,
+    sample: Option<usize>,
+    frame: Option<(usize, usize)>,
+    side_by_side: bool,
+}
+
+/// Everything that decides the colours.
+#[derive(Clone, PartialEq)]
+struct Painted {
+    colouring: Colouring,
+    axis: super::session::Axis,
+    spread: Option<usize>,
+}
+
+/// The body in the middle.
+#[derive(Resource)]
+struct MainBody {
+    entity: Entity,
+    mesh: Handle<Mesh>,
+    material: Handle<BodyMaterial>,
+    /// The model whose triangles the mesh has.
+    model: Option<Arc<BodyModel>>,
+}
+
+/// Software adapters pay for every sample of a pixel.
+fn antialiasing(adapter: &RenderAdapterInfo, bodies: usize) -> Msaa {
+    let software = format!("{:?}", adapter.device_type) == "Cpu";
+    if software && bodies > 1 { Msaa::Off } else { Msaa::Sample4 }
+}
+
+fn spawn_camera(mut commands: Commands, adapter: Res<RenderAdapterInfo>, mut session: ResMut<Session>) {
+    session.device = adapter.name.clone();
+    commands.spawn((
+        Camera3d::default(),
+        Tonemapping::None,
+        DebandDither::Disabled,
+        antialiasing(&adapter, 1),
+        Transform::from_xyz(0.0, 1.0, 4.0),
+    ));
+}
+
+fn spawn_body(
+    mut commands: Commands,
+    mut meshes: ResMut<Assets<Mesh>>,
+    mut materials: ResMut<Assets<BodyMaterial>>,
+) {
+    let [r, g, b] = theme::linear(theme::CLAY);
+    let material =
+        materials.add(BodyMaterial { look: BodyLook { tint: Vec4::new(r, g, b, 1.0), plain: 0.0 } });
+    let mesh = meshes.add(Mesh::from(Cuboid::from_length(0.001)));
+    let entity = commands
+        .spawn((Visibility::Hidden, MeshMaterial3d(material.clone()), Mesh3d(mesh.clone()), NoFrustumCulling))
+        .id();
+    commands.insert_resource(MainBody { entity, mesh, material, model: None });
+}
+
+fn start_worker(mut commands: Commands, waker: Res<Waker>, mut session: ResMut<Session>) {
+    match Stage::start(waker.0.clone()) {
+        Ok(stage) => commands.insert_resource(stage),
+        Err(error) => session.error = Some(format!("no thread for posing could be started: {error}")),
+    }
+}
+
+fn address(estimate: &Arc<Estimate>) -> usize {
+    Arc::as_ptr(estimate) as usize
+}
+
+/// Asks the worker for what the session shows, where that changed.
+fn ask(session: Res<Session>, stage: Option<Res<Stage>>, mut on_stage: ResMut<OnStage>) {
+    let Some(stage) = stage else { return };
+    let estimate = session.shown.as_ref().map(|shown| shown.estimate.clone());
+    let timeline = session.timeline.as_ref().filter(|timeline| timeline.on_stage);
+    let sample = session.view.sample;
+    let asked = Asked {
+        estimate: estimate.as_ref().map(address),
+        sample,
+        frame: timeline.map(|timeline| (Arc::as_ptr(&timeline.trajectory) as usize, timeline.frame)),
+        side_by_side: session.view.scene == Scene::SideBySide,
+    };
+    if on_stage.asked.as_ref() == Some(&asked) {
+        return;
+    }
+    on_stage.revision += 1;
+    let body = timeline
+        .and_then(|timeline| timeline.trajectory.frames.get(timeline.frame).cloned())
+        .or_else(|| estimate.as_ref()?.samples.get(sample?).cloned());
+    stage.request(StageRequest {
+        revision: on_stage.revision,
+        body,
+        estimate,
+        side_by_side: asked.side_by_side,
+    });
+    on_stage.asked = Some(asked);
+}
+
+/// Uploads what the worker posed.
+#[allow(clippy::too_many_arguments)]
+fn take(
+    mut commands: Commands,
+    stage: Option<Res<Stage>>,
+    (mut on_stage, mut session, mut orbit): (ResMut<OnStage>, ResMut<Session>, ResMut<Orbit>),
+    mut main: ResMut<MainBody>,
+    mut meshes: ResMut<Assets<Mesh>>,
+    mut buffers: ResMut<Assets<ShaderBuffer>>,
+    (mut crowd_materials, mut floor_materials): (
+        ResMut<Assets<CrowdMaterial>>,
+        ResMut<Assets<FloorMaterial>>,
+    ),
+    (floor, crowd_assets): (Res<floor::Floor>, Option<Res<CrowdAssets>>),
+) {
+    let Some(answer) = stage.and_then(|stage| stage.answers.take()) else { return };
+    let staged = match answer {
+        Ok(staged) => staged,
+        Err(error) => {
+            session.error = Some(error);
+            return;
+        }
+    };
+    floor::cast(
+        &floor,
+        &mut floor_materials,
+        (session.view.scene != Scene::SideBySide).then_some(staged.joints.as_slice()),
+    );
+    let same_model = main.model.as_ref().is_some_and(|model| Arc::ptr_eq(model, &staged.model));
+    if same_model {
+        if let Some(mut mesh) = meshes.get_mut(&main.mesh) {
+            mesh.insert_attribute(Mesh::ATTRIBUTE_POSITION, staged.vertices);
+            mesh.insert_attribute(Mesh::ATTRIBUTE_NORMAL, staged.normals);
+        }
+    } else {
+        main.mesh = meshes.add(crowd::mesh_of(&staged.model, staged.vertices, staged.normals));
+        commands.entity(main.entity).insert(Mesh3d(main.mesh.clone()));
+        let assets = CrowdAssets::new(&staged.model, &mut meshes, &mut crowd_materials, &mut buffers);
+        if let Some(crowd) = &staged.crowd {
+            assets.upload(crowd, &mut buffers);
+        }
+        commands.insert_resource(assets);
+        main.model = Some(staged.model.clone());
+        session.body = Some(staged.model.clone());
+        on_stage.painted = None;
+        on_stage.models += 1;
+    }
+    if let Some(crowd) = staged.crowd {
+        if same_model && let Some(assets) = crowd_assets {
+            assets.upload(&crowd, &mut buffers);
+        }
+        session.figures = crowd.figures.clone();
+        on_stage.crowd = crowd;
+    }
+    if staged.changed_scene {
+        orbit.frame(staged.extent.0, staged.extent.1);
+    }
+}
+
+/// Colours of the body and, side by side, of the samples.
+fn paint(
+    session: Res<Session>,
+    mut on_stage: ResMut<OnStage>,
+    main: Res<MainBody>,
+    crowd_assets: Option<Res<CrowdAssets>>,
+    mut meshes: ResMut<Assets<Mesh>>,
+    mut materials: ResMut<Assets<BodyMaterial>>,
+) {
+    let Some(model) = &main.model else { return };
+    let spread = session.spread.as_ref().filter(|spread| spread.total.len() == model.num_vertices());
+    let colouring = match session.view.colouring {
+        Colouring::Uncertainty if spread.is_none() => Colouring::Plain,
+        Colouring::Clothed if model.extras.is_none() => Colouring::Plain,
+        other => other,
+    };
+    let painted = Painted {
+        colouring,
+        axis: session.view.axis,
+        spread: spread.filter(|_| colouring == Colouring::Uncertainty).map(|s| Arc::as_ptr(s) as usize),
+    };
+    if on_stage.painted.as_ref() == Some(&painted) {
+        return;
+    }
+    let linear = |rgb: [u8; 3]| {
+        let [r, g, b] = rgb.map(srgb_to_linear);
+        [r, g, b, 1.0]
+    };
+    let colours: Vec<[f32; 4]> = match (colouring, spread, &model.extras) {
+        (Colouring::Uncertainty, Some(spread), _) => {
+            let top = legend_top(spread);
+            let values = spread.axis(session.view.axis);
+            Colormap::Ember.colours(values, 0.0, top).into_iter().map(linear).collect()
+        }
+        (Colouring::Clothed, _, Some(extras)) => dress::skin_colours(extras),
+        _ => vec![[1.0; 4]; model.num_vertices()],
+    };
+    let crowd_mesh = crowd_assets.map(|assets| assets.mesh.clone());
+    for handle in std::iter::once(main.mesh.clone()).chain(crowd_mesh) {
+        if let Some(mut mesh) = meshes.get_mut(&handle) {
+            mesh.insert_attribute(Mesh::ATTRIBUTE_COLOR, colours.clone());
+        }
+    }
+    if let Some(mut material) = materials.get_mut(&main.material) {
+        material.look.plain = f32::from(colouring == Colouring::Plain);
+        material.look.clothed = f32::from(colouring == Colouring::Clothed);
+    }
+    on_stage.painted = Some(painted);
+}
+
+/// Upper end of the colour bar in metres: a round number that few points exceed.
+pub fn legend_top(spread: &Spread) -> f32 {
+    let mut values = spread.total.clone();
+    if values.is_empty() {
+        return 0.05;
+    }
+    let at = (values.len() as f32 * 0.98) as usize;
+    let at = at.min(values.len() - 1);
+    let (_, high, _) = values.select_nth_unstable_by(at, f32::total_cmp);
+    let high = *high;
+    [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50]
+        .into_iter()
+        .find(|top| *top >= high)
+        .unwrap_or(high)
+}
+
+/// As many instances as there are samples, and what is visible at all.
+#[allow(clippy::too_many_arguments)]
+fn arrange(
+    mut commands: Commands,
+    session: Res<Session>,
+    mut on_stage: ResMut<OnStage>,
+    main: Res<MainBody>,
+    crowd_assets: Option<Res<CrowdAssets>>,
+    members: Query<Entity, With<Member>>,
+    mut materials: ResMut<Assets<CrowdMaterial>>,
+    adapter: Res<RenderAdapterInfo>,
+    mut visibilities: Query<&mut Visibility>,
+    camera: Single<(Entity, &Msaa), With<Camera3d>>,
+) {
+    let Some(assets) = crowd_assets else { return };
+    let bodies = on_stage.crowd.bodies;
+    let playing = session.timeline.as_ref().is_some_and(|timeline| timeline.on_stage);
+    let colouring = on_stage.painted.as_ref().map(|painted| painted.colouring);
+    let plain = colouring == Some(Colouring::Plain);
+    let clothed = colouring == Some(Colouring::Clothed);
+    let manner = match session.view.scene {
+        _ if bodies == 0 || playing => Manner::Hidden,
+        Scene::One => Manner::Hidden,
+        Scene::Cloud => Manner::Ghosts,
+        Scene::SideBySide => Manner::Solid { plain, clothed },
+    };
+    let drawn = if manner == Manner::Hidden { 0 } else { bodies };
+    let wanted = (on_stage.models, drawn, manner);
+    if on_stage.arranged != Some(wanted) {
+        assets.arrange(drawn, manner, &mut commands, &members, &mut materials);
+        on_stage.arranged = Some(wanted);
+    }
+    let main_visible = main.model.is_some() && !matches!(manner, Manner::Solid { .. });
+    let visibility = if main_visible { Visibility::Inherited } else { Visibility::Hidden };
+    if let Ok(mut current) = visibilities.get_mut(main.entity) {
+        current.set_if_neq(visibility);
+    }
+    let (camera, current) = *camera;
+    let msaa = antialiasing(&adapter, drawn.max(1));
+    if *current != msaa {
+        commands.entity(camera).insert(msaa);
+    }
+}
+
+fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, mut orbit: ResMut<Orbit>) {
+    for action in actions.read() {
+        match action {
+            Action::Show(scene) => {
+                session.view.scene = *scene;
+                let count = session.shown.as_ref().map_or(0, |shown| shown.estimate.samples.len());
+                match scene {
+                    Scene::SideBySide if count > 0 => {
+                        let shown = count.min(super::session::SIDE_BY_SIDE);
+                        orbit.pitch = orbit.pitch.max(0.22);
+                        orbit.frame(if shown > 6 { shown as f32 * 0.62 } else { shown as f32 * 1.1 }, 2.0);
+                    }
+                    _ => orbit.frame(1.2, 1.75),
+                }
+            }
+            Action::Colour(colouring) => session.view.colouring = *colouring,
+            Action::UncertaintyAxis(axis) => session.view.axis = *axis,
+            Action::LookFrom(side) => orbit.look_from(*side),
+            Action::Zoom(factor) => orbit.zoom(*factor),
+            _ => {}
+        }
+    }
+}
