@@ -119,8 +119,10 @@ fn spawn_body(
     mut materials: ResMut<Assets<BodyMaterial>>,
 ) {
     let [r, g, b] = theme::linear(theme::CLAY);
-    let material =
-        materials.add(BodyMaterial { look: BodyLook { tint: Vec4::new(r, g, b, 1.0), plain: 0.0 } });
+    let material = materials.add(BodyMaterial {
+        look: BodyLook { tint: Vec4::new(r, g, b, 1.0), plain: 0.0, clothed: 0.0 },
+        outfit: dress::OutfitLook::default(),
+    });
     let mesh = meshes.add(Mesh::from(Cuboid::from_length(0.001)));
     let entity = commands
         .spawn((Visibility::Hidden, MeshMaterial3d(material.clone()), Mesh3d(mesh.clone()), NoFrustumCulling))

@@ -268,6 +268,7 @@ mod tests {
             seed: 0,
             source: "made up".to_owned(),
             refinement: None,
+            prior: None,
         }
     }
 
