@@ -12,6 +12,7 @@ use humanifold::formats::picture::Picture;
 use humanifold::geometry::camera::{Camera, Projection};
 use humanifold::progress::{Cancel, Event, Reporter};
 use humanifold::raster::{MeshStyle, Raster, draw_body, view};
+use humanifold::synthetic::augment::jpeg_bytes;
 use humanifold::synthetic::examples::example_photos;
 use humanifold::synthetic::photo::photograph;
 use humanifold::synthetic::*;
@@ -163,7 +164,8 @@ fn photographs() {
         let start = processor_time();
         let picture = photograph(&model, &plan);
         println!("{name}: {:.1} s on the calling thread", processor_time() - start);
-        picture.write_png(&target(&format!("{name}.png"))).unwrap();
+        let bytes = jpeg_bytes(&picture, 90).unwrap();
+        std::fs::write(target(&format!("{name}.jpg")), bytes).unwrap();
     }
 }
 
