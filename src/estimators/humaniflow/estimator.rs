@@ -27,11 +27,15 @@ use crate::estimators::{Estimate, EstimateError, EstimateOptions, Estimator};
 use crate::formats::picture::Picture;
 use crate::geometry::camera::{Camera, Projection};
 use crate::geometry::rotations::{exp_so3, log_so3};
-use crate::keypoints::{COCO_KEYPOINTS, Crop, Person};
+use crate::keypoints::{COCO_KEYPOINTS, Crop, KeypointSource, Person};
 use crate::progress::Cancel;
 
 /// Fewest visible keypoints that an estimate is made from.
 const NEEDED_KEYPOINTS: usize = 4;
+
+/// Score from which a limb's keypoint of this program's detector counts: its scores are lower than those of the
+/// original's detector, for which the default of [`ProxyOptions`] is meant.
+const MOVENET_SCORE: f32 = 0.3;
 
 /// The shape that samples have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -279,7 +283,11 @@ impl Estimator for HumaniflowEstimator {
         options: &EstimateOptions,
         cancel: &Cancel,
     ) -> Result<Estimate, EstimateError> {
-        let proxy = Proxy::new(picture, person, &self.proxy);
+        let mut settings = self.proxy.clone();
+        if person.source == KeypointSource::MoveNet {
+            settings.min_score = settings.min_score.min(MOVENET_SCORE);
+        }
+        let proxy = Proxy::new(picture, person, &settings);
         let visible = proxy.visible.iter().filter(|seen| **seen).count();
         if visible < NEEDED_KEYPOINTS {
             return Err(EstimateError::TooFewKeypoints { visible, needed: NEEDED_KEYPOINTS });
@@ -361,7 +369,7 @@ mod tests {
     use super::*;
     use crate::estimators::humaniflow::spread::project;
     use crate::estimators::humaniflow::weights::looks_like_humaniflow;
-    use crate::keypoints::{Keypoint, KeypointSource};
+    use crate::keypoints::Keypoint;
     use crate::tensors::weights::{NamedTensor, Precision, to_bytes};
 
     /// A body's point falls on the photo where the network's camera puts it in the crop.

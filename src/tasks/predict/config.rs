@@ -46,7 +46,8 @@ pub struct PredictConfig {
     #[arg(long, value_name = "FILE")]
     pub body: Option<PathBuf>,
 
-    /// Estimator weights (safetensors); those that ship without it
+    /// Estimator weights: the default estimator's or HuManiFlow's (safetensors, or the authors' .tar); those that
+    /// ship without it
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
