@@ -1,7 +1,7 @@
 //! The real program on good and on bad input: messages, exit codes, files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use humanifold::formats::{Npz, Picture};
@@ -256,6 +256,9 @@ fn unusable_pictures_are_named_with_the_reason() {
     assert_eq!(output.status.code(), Some(2));
     assert_refused(&place.predict("photo.png", &["--samples", "1000000"]), "too many");
     assert_refused(&place.predict("photo.png", &["--temperature", "NaN"]), "out of range");
+    if !cfg!(feature = "cuda") {
+        assert_refused(&place.predict("photo.png", &["--device", "cuda"]), "cuda");
+    }
 }
 
 #[test]
@@ -402,5 +405,4 @@ fn info_and_completions_answer() {
     let output = run(&["completions", "bash"]);
     assert!(output.status.success() && stdout(&output).contains("_humanifold"));
     assert_refused(&run(&["info", "--models", "/nowhere"]), "no such folder");
-    let _ = Path::new("");
 }

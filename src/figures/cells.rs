@@ -146,7 +146,7 @@ pub(super) fn overlay_cell(
         factor,
         [area.width as f32, area.height as f32],
     );
-    let style = MeshStyle { opacity: 0.94, ..wardrobe.style() };
+    let style = wardrobe.style();
     draw_body(&mut shown, figure.model, &wardrobe.dress(&figure.estimate.mode), &camera, &style);
     let mut canvas = Canvas::new(width, height, PANEL);
     canvas.place(&shown, area.x, area.y);

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::Device;
-
 use super::live::Engine;
 use crate::body::BodyModel;
 use crate::estimators::Estimator;
@@ -12,6 +10,7 @@ use crate::estimators::humaniflow::estimator::HumaniflowEstimator;
 use crate::estimators::humaniflow::weights::looks_like_humaniflow;
 use crate::estimators::lifter::Lifter;
 use crate::estimators::optimise::{OptimiseConfig, Reprojection};
+use crate::tensors::device::{self, DeviceChoice, Job};
 
 /// Loads an estimator and its refiner for the built-in body; `None` takes the weights that ship. A file says by
 /// its tensors which system it is for: the lifter or HuManiFlow.
@@ -27,11 +26,27 @@ pub fn load_engine(weights: Option<&Path>) -> anyhow::Result<Engine> {
 /// # Errors
 /// Where the weights are missing or damaged, or the body has other joints than SMPL's 24.
 pub fn load_engine_for(weights: Option<&Path>, body: &BodyModel) -> anyhow::Result<Engine> {
+    load_engine_on(weights, body, DeviceChoice::Auto)
+}
+
+/// As [`load_engine_for`], networks running where the user wants.
+///
+/// # Errors
+/// As [`load_engine_for`], and where a device is asked for by name and there is none.
+pub fn load_engine_on(
+    weights: Option<&Path>,
+    body: &BodyModel,
+    choice: DeviceChoice,
+) -> anyhow::Result<Engine> {
     let estimator: Arc<dyn Estimator> = match weights {
         Some(path) if looks_like_humaniflow(path) => {
-            Arc::new(HumaniflowEstimator::load(path, &Device::flex())?)
+            let device = device::choose(choice, Job::LargeInference)?.device;
+            Arc::new(HumaniflowEstimator::load(path, &device)?)
         }
-        _ => Arc::new(Lifter::with_body(weights, body)?),
+        _ => {
+            let device = device::choose(choice, Job::SmallInference)?.device;
+            Arc::new(Lifter::on_device(weights, body, device)?)
+        }
     };
     let refiner = Reprojection::new(body, OptimiseConfig::default())?;
     Ok(Engine { estimator, refiner: Some(Arc::new(refiner)) })

@@ -67,8 +67,15 @@ impl Lifter {
     /// # Errors
     /// Where the weights are missing or damaged, or the body has other joints than SMPL's 24.
     pub fn with_body(path: Option<&Path>, body: &BodyModel) -> anyhow::Result<Self> {
+        Self::on_device(path, body, Device::flex())
+    }
+
+    /// As [`Lifter::with_body`], the network running on this device.
+    ///
+    /// # Errors
+    /// As [`Lifter::with_body`].
+    pub fn on_device(path: Option<&Path>, body: &BodyModel, device: Device) -> anyhow::Result<Self> {
         let path = path.map_or_else(|| model_files::find(DEFAULT_WEIGHTS), |path| Ok(path.to_owned()))?;
-        let device = Device::flex();
         let (network, config) = weights::load(&path, &device)?;
         let name = format!("lifter ({})", path.file_name().unwrap_or_default().to_string_lossy());
         Ok(Self { network, config, chain: Arc::new(KeypointChain::new(body)?), name, device })

@@ -14,7 +14,7 @@ use anyhow::Context;
 pub use config::PredictConfig;
 pub use results::{PersonResult, write_person};
 
-use super::engine::load_engine_for;
+use super::engine::load_engine_on;
 use super::inputs::{self, Photo};
 use super::live::Engine;
 use super::task::{Outcome, Task};
@@ -79,7 +79,8 @@ impl<'a> Tools<'a> {
     fn engine(&self) -> anyhow::Result<&Engine> {
         let body = self.body()?;
         ready(self.engine.get_or_init(|| {
-            load_engine_for(self.config.weights.as_deref(), body).map_err(|error| format!("{error:#}"))
+            load_engine_on(self.config.weights.as_deref(), body, self.config.device)
+                .map_err(|error| format!("{error:#}"))
         }))
     }
 
