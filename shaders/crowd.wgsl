@@ -39,11 +39,16 @@ struct Vertex {
 
 struct Varying {
     @builtin(position) position: vec4<f32>,
+#ifdef GHOST
+    // A hundred translucent layers a pixel: light is worked out at the points.
+    @location(0) color: vec3<f32>,
+#else
     @location(0) world_position: vec3<f32>,
     @location(1) world_normal: vec3<f32>,
     @location(2) color: vec3<f32>,
     @location(3) cover: vec4<f32>,
     @location(4) coords: vec3<f32>,
+#endif
 }
 
 @vertex
@@ -74,22 +79,33 @@ fn vertex(in: Vertex) -> Varying {
     let point = vec4(rest, 1.0);
     let direction = vec4(in.normal, 0.0);
 
+    let world_position = vec3(dot(x, point), dot(y, point), dot(z, point));
+    let world_normal = vec3(dot(x, direction), dot(y, direction), dot(z, direction));
+
     var out: Varying;
-    out.world_position = vec3(dot(x, point), dot(y, point), dot(z, point));
-    out.world_normal = vec3(dot(x, direction), dot(y, direction), dot(z, direction));
-    out.position = position_world_to_clip(out.world_position);
+    out.position = position_world_to_clip(world_position);
+#ifdef GHOST
+    out.color = lit(look.tint.rgb, world_normal, world_position);
+#else
+    out.world_position = world_position;
+    out.world_normal = world_normal;
     out.color = in.color.rgb;
     out.cover = in.cover;
     out.coords = in.coords;
+#endif
     return out;
 }
 
 @fragment
 fn fragment(in: Varying) -> @location(0) vec4<f32> {
+#ifdef GHOST
+    return vec4(in.color, look.tint.a);
+#else
     var albedo = in.color;
     if look.clothed > 0.5 {
         albedo = dressed(albedo, in.cover, in.coords, outfit);
     }
     albedo = mix(albedo, look.tint.rgb, look.plain);
     return vec4(lit(albedo, in.world_normal, in.world_position), look.tint.a);
+#endif
 }

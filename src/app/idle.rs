@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use bevy::prelude::*;
+use bevy::render::render_resource::PipelineCache;
+use bevy::render::{Render, RenderApp, RenderSystems};
 use bevy::winit::{UpdateMode, WinitSettings};
 use bevy_egui::{EguiInput, EguiPreUpdateSet, egui};
+
+use super::Waker;
 
 pub struct IdlePlugin;
 
@@ -25,6 +29,17 @@ impl Plugin for IdlePlugin {
                     .after(EguiPreUpdateSet::ProcessInput)
                     .before(EguiPreUpdateSet::BeginPass),
             );
+        let waker = app.world().get_resource::<Waker>().cloned();
+        if let (Some(waker), Some(render)) = (waker, app.get_sub_app_mut(RenderApp)) {
+            render.insert_resource(waker).add_systems(Render, finish.in_set(RenderSystems::Cleanup));
+        }
+    }
+}
+
+/// What could not be drawn because its shader was not ready gets another frame.
+fn finish(pipelines: Res<PipelineCache>, waker: Res<Waker>) {
+    if pipelines.waiting_pipelines().next().is_some() {
+        (waker.0)();
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use bevy::asset::AssetPlugin;
 use bevy::log::LogPlugin;
 use bevy::prelude::*;
+use bevy::render::RenderPlugin;
 use bevy::window::{PresentMode, WindowResolution};
 use bevy::winit::{EventLoopProxyWrapper, WinitUserEvent};
 use bevy_egui::EguiPlugin;
@@ -45,6 +46,8 @@ pub fn run(options: WindowOptions) -> ExitCode {
     app.insert_resource(Began(began)).add_plugins(
         DefaultPlugins
             .set(WindowPlugin { primary_window: Some(window()), ..default() })
+            // The window rests between changes: what is not ready in a frame would stay away until the next one.
+            .set(RenderPlugin { synchronous_pipeline_compilation: true, ..default() })
             .set(AssetPlugin { file_path: String::new(), ..default() })
             .set(LogPlugin {
                 filter: "warn,wgpu_hal=error,wgpu_core=error,naga=error,winit=error,bevy_winit=error,\

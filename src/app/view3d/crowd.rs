@@ -6,6 +6,7 @@ use bevy::mesh::{Indices, MeshTag, PrimitiveTopology};
 use bevy::prelude::*;
 use bevy::render::storage::ShaderBuffer;
 
+use super::coarse::coarse_faces;
 use super::dress::{OutfitLook, with_clothes};
 use super::materials::{CrowdLook, CrowdMaterial};
 use super::stage::Crowd;
@@ -13,10 +14,15 @@ use crate::app::session::MOST_SAMPLES;
 use crate::app::theme;
 use crate::body::BodyModel;
 
+/// Points of a ghost nearer than this are one, metres.
+const GHOST_CELL: f32 = 0.03;
+
 /// Handles of the crowd's assets, there once a body is loaded.
 #[derive(Resource)]
 pub struct CrowdAssets {
     pub mesh: Handle<Mesh>,
+    /// The same points with fewer triangles.
+    coarse: Handle<Mesh>,
     ghosts: Handle<CrowdMaterial>,
     solid: Handle<CrowdMaterial>,
     transforms: Handle<ShaderBuffer>,
@@ -61,12 +67,21 @@ fn packed_skin(model: &BodyModel) -> Vec<[u32; 4]> {
 
 /// The rest mesh as bevy wants it; colours are white until painted.
 pub fn mesh_of(model: &BodyModel, positions: Vec<[f32; 3]>, normals: Vec<[f32; 3]>) -> Mesh {
+    mesh_with(model, &model.faces, positions, normals)
+}
+
+fn mesh_with(
+    model: &BodyModel,
+    faces: &[[u32; 3]],
+    positions: Vec<[f32; 3]>,
+    normals: Vec<[f32; 3]>,
+) -> Mesh {
     let colours = vec![[1.0f32; 4]; positions.len()];
     let mesh = Mesh::new(PrimitiveTopology::TriangleList, RenderAssetUsages::default())
         .with_inserted_attribute(Mesh::ATTRIBUTE_POSITION, positions)
         .with_inserted_attribute(Mesh::ATTRIBUTE_NORMAL, normals)
         .with_inserted_attribute(Mesh::ATTRIBUTE_COLOR, colours)
-        .with_inserted_indices(Indices::U32(model.faces.iter().flatten().copied().collect()));
+        .with_inserted_indices(Indices::U32(faces.iter().flatten().copied().collect()));
     with_clothes(mesh, model)
 }
 
@@ -117,13 +132,16 @@ impl CrowdAssets {
         let [r, g, b] = theme::linear(theme::GHOST);
         let ghosts = materials.add(material([r, g, b, 0.1], 1.0, true, &shapes, &skin));
         let solid = materials.add(material([r, g, b, 1.0], 0.0, false, &shapes, &skin));
-        let normals = model.normals(&model.v_template);
-        let mesh = meshes.add(mesh_of(
+        let positions: Vec<[f32; 3]> = model.v_template.iter().map(|v| v.to_array()).collect();
+        let normals: Vec<[f32; 3]> = model.normals(&model.v_template).iter().map(|n| n.to_array()).collect();
+        let coarse = meshes.add(mesh_with(
             model,
-            model.v_template.iter().map(|v| v.to_array()).collect(),
-            normals.iter().map(|n| n.to_array()).collect(),
+            &coarse_faces(model, GHOST_CELL),
+            positions.clone(),
+            normals.clone(),
         ));
-        Self { mesh, ghosts, solid, transforms, betas, transforms_size, betas_size }
+        let mesh = meshes.add(mesh_of(model, positions, normals));
+        Self { mesh, coarse, ghosts, solid, transforms, betas, transforms_size, betas_size }
     }
 
     /// Uploads the samples' numbers.
@@ -152,17 +170,18 @@ impl CrowdAssets {
         for entity in members {
             commands.entity(entity).despawn();
         }
-        let (material, bodies) = match manner {
+        let (mesh, material) = match manner {
             Manner::Hidden => return,
-            Manner::Ghosts => (&self.ghosts, bodies.min(MOST_SAMPLES)),
-            Manner::Solid { .. } => (&self.solid, bodies.min(MOST_SAMPLES)),
+            Manner::Ghosts => (&self.coarse, &self.ghosts),
+            Manner::Solid { .. } => (&self.mesh, &self.solid),
         };
+        let bodies = bodies.min(MOST_SAMPLES);
         if let Some(mut material) = materials.get_mut(material) {
             match manner {
-                // All together cover three quarters of what is behind them where they agree.
+                // Half of them stand before the body in the middle; where those agree they cover half of it.
                 Manner::Ghosts => {
                     let layers = bodies.max(1) as f32 * 0.5;
-                    material.look.tint.w = (1.0 - 0.25f32.powf(1.0 / layers)).clamp(0.02, 0.35);
+                    material.look.tint.w = (1.0 - 0.5f32.powf(1.0 / layers)).clamp(0.012, 0.3);
                 }
                 Manner::Solid { plain, clothed } => {
                     let [r, g, b] = theme::linear(theme::CLAY);
@@ -174,7 +193,7 @@ impl CrowdAssets {
             }
         }
         commands.spawn_batch((0..bodies as u32).map({
-            let (mesh, material) = (self.mesh.clone(), material.clone());
+            let (mesh, material) = (mesh.clone(), material.clone());
             move |body| {
                 (
                     Mesh3d(mesh.clone()),

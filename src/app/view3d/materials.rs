@@ -94,8 +94,22 @@ pub struct CrowdLook {
     pub joints: u32,
 }
 
+/// What decides which shader draws a crowd.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CrowdKey {
+    ghost: bool,
+}
+
+impl From<&CrowdMaterial> for CrowdKey {
+    fn from(material: &CrowdMaterial) -> Self {
+        Self { ghost: material.translucent }
+    }
+}
+
 /// Many bodies shaped and skinned in the vertex shader; an instance's tag is its number.
 #[derive(Asset, TypePath, AsBindGroup, Clone)]
+#[bind_group_data(CrowdKey)]
 pub struct CrowdMaterial {
     #[uniform(0)]
     pub look: CrowdLook,
@@ -137,8 +151,14 @@ impl Material for CrowdMaterial {
         _: &MaterialPipeline,
         descriptor: &mut RenderPipelineDescriptor,
         layout: &MeshVertexBufferLayoutRef,
-        _: MaterialPipelineKey<Self>,
+        key: MaterialPipelineKey<Self>,
     ) -> Result<(), SpecializedMeshPipelineError> {
+        if key.bind_group_data.ghost {
+            descriptor.vertex.shader_defs.push("GHOST".into());
+            if let Some(fragment) = descriptor.fragment.as_mut() {
+                fragment.shader_defs.push("GHOST".into());
+            }
+        }
         body_inputs(descriptor, layout)
     }
 }

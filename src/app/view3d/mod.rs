@@ -2,6 +2,7 @@
 //!
 //! Session ──StageRequest──▶ worker ──Staged──▶ mesh and buffers ──▶ GPU
 
+pub mod coarse;
 pub mod crowd;
 pub mod dress;
 pub mod floor;
