@@ -39,6 +39,8 @@ pub enum Action {
     LookFrom(Side),
     Zoom(f32),
     ToggleOverlay,
+    /// The ghost of the estimate before the last edit.
+    ShowBefore(bool),
 
     // Timeline.
     PlayOrPause,
@@ -46,6 +48,8 @@ pub enum Action {
     GoToFrame(usize),
     CloseTimeline,
     ShowTimeline,
+
+    ToggleAbout,
 
     // Tasks.
     ToggleTasks,

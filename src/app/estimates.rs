@@ -189,6 +189,7 @@ fn collect(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
                     estimate,
                     stage: answer.stage,
                     took: answer.took,
+                    device: answer.device,
                     latency: asked_at.map_or(answer.took, |at| at.elapsed()),
                 });
             }
@@ -282,6 +283,7 @@ fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, workers
             Action::SetSeed(seed) => session.options.seed = *seed,
             Action::SetTemperature(temperature) => session.options.temperature = temperature.clamp(0.0, 2.0),
             Action::SetRefine(refine) => session.refine = *refine,
+            Action::ShowBefore(show) => session.view.before = *show,
             Action::SelectSample(sample) => session.view.sample = *sample,
             Action::ToggleOverlay => {
                 session.view.overlay = !session.view.overlay;
@@ -342,13 +344,16 @@ fn request(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
     workers.next_id += 1;
     let same_person =
         workers.asked.as_ref().is_some_and(|old| (old.photo, old.person) == (asked.photo, asked.person));
+    let mut before = None;
     if !same_person {
         workers.first_of_person = id;
         workers.spread_before = None;
+        before = Some(None);
     } else if workers.asked.as_ref().is_some_and(|old| old.keypoints != asked.keypoints)
         && let Some(spread) = session.spread.as_ref().filter(|_| !session.estimating)
     {
         workers.spread_before = Some(spread.mean);
+        before = Some(session.shown.as_ref().map(|shown| shown.estimate.clone()));
     }
     workers.asked_at.push_back((id, Instant::now()));
     if workers.asked_at.len() > 64 {
@@ -362,5 +367,8 @@ fn request(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
         refine: session.refine,
     });
     workers.asked = Some(asked);
+    if let Some(before) = before {
+        session.before = before;
+    }
     session.estimating = true;
 }

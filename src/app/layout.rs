@@ -9,7 +9,7 @@ use bevy_egui::{EguiContexts, EguiPrimaryContextPass};
 use super::action::Action;
 use super::jobs::Jobs;
 use super::panels::{
-    inspector, legend, palette, photo, photos, primary_button, status, tasks, timeline, welcome,
+    about, inspector, legend, palette, photo, photos, primary_button, status, tasks, timeline, welcome,
 };
 use super::session::{Colouring, Scene, Session, Side};
 use super::theme;
@@ -26,6 +26,7 @@ struct Panels {
     welcome: welcome::Welcome,
     tasks: tasks::TaskDrawer,
     palette: palette::Palette,
+    about: bool,
 }
 
 impl Plugin for LayoutPlugin {
@@ -84,11 +85,13 @@ fn show(
             if session.photos.is_empty() {
                 panels.welcome.ui(ui, session, &mut asked);
             } else {
+                Panel::bottom("strip")
+                    .exact_size(photos::STRIP)
+                    .frame(Frame::NONE)
+                    .show_separator_line(false)
+                    .show(ui, |ui| photos::strip(ui, session, &mut asked));
                 panels.photo.ui(ui, session, &mut asked);
                 photos::people(ui, session, &mut asked);
-                ui.with_layout(egui::Layout::bottom_up(egui::Align::Min), |ui| {
-                    photos::strip(ui, session, &mut asked);
-                });
             }
         });
     Panel::right("inspector")
@@ -109,6 +112,9 @@ fn show(
         training_window(&context, jobs, &mut asked);
     }
     panels.palette.ui(&context, session, &mut asked);
+    panels.about ^= asked.contains(&Action::ToggleAbout)
+        || context.input_mut(|input| input.consume_key(Modifiers::NONE, Key::F1));
+    about::window(&context, &mut panels.about);
     keys(&context, session, &mut asked);
 
     if !asked.is_empty() {

@@ -64,6 +64,8 @@ pub struct View {
     /// The body drawn over the photo.
     pub overlay: bool,
     pub sample: Option<usize>,
+    /// The estimate before the last edit beside the new one.
+    pub before: bool,
 }
 
 pub enum PhotoState {
@@ -116,6 +118,8 @@ pub struct Shown {
     pub took: Duration,
     /// From the request (a pointer's movement) to the answer.
     pub latency: Duration,
+    /// Where the network ran.
+    pub device: Arc<str>,
 }
 
 /// How far points of the body move from sample to sample, metres a point.
@@ -165,6 +169,8 @@ pub struct Session {
     pub view: View,
     pub keypoint: Option<usize>,
     pub shown: Option<Shown>,
+    /// The estimate before the evidence was last changed by hand, drawn as a ghost while a keypoint is selected.
+    pub before: Option<Arc<Estimate>>,
     pub estimating: bool,
     pub estimate_error: Option<String>,
     pub spread: Option<Arc<Spread>>,
@@ -207,9 +213,11 @@ impl Default for Session {
                 axis: Axis::Total,
                 overlay: false,
                 sample: None,
+                before: true,
             },
             keypoint: None,
             shown: None,
+            before: None,
             estimating: false,
             estimate_error: None,
             spread: None,
@@ -230,6 +238,13 @@ impl Default for Session {
 }
 
 impl Session {
+    /// The estimate to be drawn as a ghost beside the new one.
+    pub fn ghost(&self) -> Option<&Arc<Estimate>> {
+        let wanted = self.view.before && self.keypoint.is_some() && self.view.scene != Scene::SideBySide;
+        let playing = self.timeline.as_ref().is_some_and(|timeline| timeline.on_stage);
+        self.before.as_ref().filter(|_| wanted && !playing)
+    }
+
     pub fn photo(&self) -> Option<&Photo> {
         let id = self.selected?;
         self.photos.iter().find(|photo| photo.id == id)
@@ -243,6 +258,7 @@ impl Session {
     /// Forgets what belongs to the person shown before.
     pub fn clear_estimate(&mut self) {
         self.shown = None;
+        self.before = None;
         self.estimate_error = None;
         self.spread = None;
         self.figures = Arc::default();

@@ -93,7 +93,7 @@ impl Default for Outfit {
             iris: [88, 74, 60],
             upper: Garment { looseness: 0.0, ..Garment::plain([92, 128, 166], 0.42) },
             tucked: false,
-            lower: Garment { looseness: 0.0, ..Garment::plain([62, 68, 80], 0.97) },
+            lower: Garment { looseness: 0.0, ..Garment::plain([62, 68, 80], 1.0) },
             lower_kind: Lower::Trousers,
             shoes: Some([120, 106, 96]),
             hair_volume: 0.0,

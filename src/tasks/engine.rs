@@ -38,16 +38,16 @@ pub fn load_engine_on(
     body: &BodyModel,
     choice: DeviceChoice,
 ) -> anyhow::Result<Engine> {
-    let estimator: Arc<dyn Estimator> = match weights {
+    let (estimator, chosen): (Arc<dyn Estimator>, _) = match weights {
         Some(path) if looks_like_humaniflow(path) => {
-            let device = device::choose(choice, Job::LargeInference)?.device;
-            Arc::new(HumaniflowEstimator::load(path, &device)?)
+            let chosen = device::choose(choice, Job::LargeInference)?;
+            (Arc::new(HumaniflowEstimator::load(path, &chosen.device)?), chosen)
         }
         _ => {
-            let device = device::choose(choice, Job::SmallInference)?.device;
-            Arc::new(Lifter::on_device(weights, body, device)?)
+            let chosen = device::choose(choice, Job::SmallInference)?;
+            (Arc::new(Lifter::on_device(weights, body, chosen.device.clone())?), chosen)
         }
     };
     let refiner = Reprojection::new(body, OptimiseConfig::default())?;
-    Ok(Engine { estimator, refiner: Some(Arc::new(refiner)) })
+    Ok(Engine { estimator, refiner: Some(Arc::new(refiner)), device: chosen.name.into() })
 }

@@ -15,6 +15,8 @@ use crate::progress::{Cancel, Slot};
 pub struct Engine {
     pub estimator: Arc<dyn Estimator>,
     pub refiner: Option<Arc<dyn Refiner>>,
+    /// Where its networks run, for people.
+    pub device: Arc<str>,
 }
 
 /// One person in one photo, as the user sees it now.
@@ -45,6 +47,8 @@ pub struct LiveEstimate {
     pub result: Result<Arc<Estimate>, String>,
     /// Time the network or the refiner took.
     pub took: Duration,
+    /// Where the network ran; empty where none was loaded.
+    pub device: Arc<str>,
 }
 
 /// Loads what estimates are made with.
@@ -90,6 +94,7 @@ impl LiveEstimates {
                     last: true,
                     result: Err(format!("internal error: {text}")),
                     took: Duration::ZERO,
+                    device: Arc::default(),
                 });
                 wake_on_panic();
             },
@@ -116,8 +121,10 @@ fn answer(
     superseded: &Cancel,
     publish: impl Fn(LiveEstimate),
 ) {
+    let device: Arc<str> = engine.as_ref().map(|engine| engine.device.clone()).unwrap_or_default();
     let tell = |stage, last, result, began: Instant| {
-        publish(LiveEstimate { id: request.id, stage, last, result, took: began.elapsed() });
+        let (took, device) = (began.elapsed(), device.clone());
+        publish(LiveEstimate { id: request.id, stage, last, result, took, device });
     };
     let began = Instant::now();
     let engine = match engine {
@@ -224,7 +231,8 @@ mod tests {
         let wake: Wake = Arc::new(move || {
             let _ = woken.lock().map(|woken| woken.send(()));
         });
-        let engine = Engine { estimator: Arc::new(Fake), refiner: Some(Arc::new(Fake)) };
+        let engine =
+            Engine { estimator: Arc::new(Fake), refiner: Some(Arc::new(Fake)), device: "CPU".into() };
         let live = LiveEstimates::start(move || Ok(engine), wake).expect("a thread");
         for id in 1..=20 {
             live.request(request(id, id, 2));

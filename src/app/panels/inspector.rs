@@ -1,17 +1,23 @@
 //! The right side: what stands on the stage, how it is coloured, how the distribution is drawn from.
 
-use bevy_egui::egui::{self, Ui};
+use std::sync::Arc;
+
+use bevy_egui::egui::{self, ColorImage, TextureHandle, Ui};
 
 use super::{choice, keypoints, samples, section, weak};
 use crate::app::action::Action;
 use crate::app::session::{Axis, Colouring, MOST_SAMPLES, Scene, Session};
 use crate::app::theme;
+use crate::estimators::Estimate;
+use crate::formats::picture::Picture;
 
 /// What the panel remembers from frame to frame.
 #[derive(Default)]
 pub struct Inspector {
     /// The slider's value while it is dragged.
     samples: Option<usize>,
+    /// What the network saw, of which estimate.
+    evidence: Option<(Arc<Estimate>, Vec<TextureHandle>)>,
 }
 
 impl Inspector {
@@ -51,8 +57,33 @@ impl Inspector {
         egui::CollapsingHeader::new("List").id_salt("keypoint list").show(ui, |ui| {
             keypoints::list(ui, session, actions);
         });
+        self.evidence(ui, session);
         section(ui, "SAMPLES");
         samples::gallery(ui, session, actions);
+    }
+
+    /// Pictures that went into the network, where it reads pictures.
+    fn evidence(&mut self, ui: &mut Ui, session: &Session) {
+        let shown = session.shown.as_ref().map(|shown| &shown.estimate);
+        let Some(estimate) = shown.filter(|estimate| !estimate.evidence.is_empty()) else {
+            self.evidence = None;
+            return;
+        };
+        if !self.evidence.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, estimate)) {
+            let load = |(name, picture): &(String, Picture)| {
+                let image = ColorImage::from_rgb([picture.width, picture.height], &picture.rgb);
+                ui.ctx().load_texture(name, image, egui::TextureOptions::LINEAR)
+            };
+            self.evidence = Some((estimate.clone(), estimate.evidence.iter().map(load).collect()));
+        }
+        let Some((_, textures)) = &self.evidence else { return };
+        section(ui, "WHAT THE NETWORK SEES");
+        let width = (ui.available_width() - 2.0 * theme::GAP) / 3.0;
+        ui.horizontal_wrapped(|ui| {
+            for ((name, _), texture) in estimate.evidence.iter().zip(textures) {
+                ui.add(egui::Image::new(texture).max_size(egui::Vec2::splat(width))).on_hover_text(name);
+            }
+        });
     }
 
     fn distribution(&mut self, ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
@@ -104,6 +135,14 @@ impl Inspector {
                         colour,
                         format!("{:.0} % {word} than before the last edit", change.abs()),
                     );
+                }
+                let mut before = session.view.before;
+                if ui
+                    .checkbox(&mut before, "Ghost of the estimate before")
+                    .on_hover_text("While a keypoint is selected")
+                    .changed()
+                {
+                    actions.push(Action::ShowBefore(before));
                 }
             }
         }

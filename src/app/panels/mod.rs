@@ -1,5 +1,6 @@
 //! The panels: plain egui, no bevy types. Each reads the session and says what the user asked for.
 
+pub mod about;
 pub mod form;
 pub mod inspector;
 pub mod keypoints;

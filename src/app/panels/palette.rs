@@ -41,6 +41,8 @@ pub fn commands(session: &Session) -> Vec<Entry> {
         ("Refinement on or off", "", Action::SetRefine(!session.refine)),
         ("Tasks", "Ctrl+T", Action::ToggleTasks),
         ("Train…", "", Action::OpenTraining),
+        ("Ghost of the estimate before on or off", "", Action::ShowBefore(!session.view.before)),
+        ("About, licences and credits", "F1", Action::ToggleAbout),
     ];
     if session.photo().is_some() {
         entries.push(("Body over the photo", "B", Action::ToggleOverlay));
@@ -109,7 +111,10 @@ impl Palette {
                             if response.clicked() {
                                 chosen = Some(action.clone());
                             }
-                            ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.weak(*key));
+                            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                                ui.add_space(14.0);
+                                ui.weak(*key)
+                            });
                         });
                     }
                     if found.is_empty() {

@@ -93,7 +93,7 @@ impl PhotoPanel {
             Some(person) => close_up(person, whole),
             None => whole,
         };
-        let room = egui::vec2(ui.available_width(), (ui.available_height() - 96.0).max(180.0));
+        let room = egui::vec2(ui.available_width(), (ui.available_height() - 32.0).max(180.0));
         let scale = (room.x / seen.width()).min(room.y / seen.height());
         let (outer, response) =
             ui.allocate_exact_size(egui::vec2(room.x, seen.height() * scale), Sense::click_and_drag());

@@ -8,6 +8,8 @@ use crate::app::session::{PhotoState, Session};
 use crate::app::theme;
 
 const SIDE: f32 = 54.0;
+/// Height of the strip: thumbnails and, where there are many, a bar to scroll with.
+pub const STRIP: f32 = SIDE + 12.0;
 
 pub fn strip(ui: &mut Ui, session: &mut Session, actions: &mut Vec<Action>) {
     let selected = session.selected;

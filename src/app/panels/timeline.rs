@@ -1,6 +1,6 @@
 //! A trajectory's steps: play, step, scrub, and the curve of its value.
 
-use bevy_egui::egui::{self, Align2, FontId, Pos2, RichText, Sense, Shape, Stroke, Ui, WidgetInfo};
+use bevy_egui::egui::{self, Align2, FontId, Pos2, Rect, RichText, Sense, Shape, Stroke, Ui, WidgetInfo};
 
 use super::faded;
 use crate::app::action::Action;
@@ -28,16 +28,19 @@ pub fn panel(ui: &mut Ui, timeline: &Timeline, actions: &mut Vec<Action>) {
         if ui.add(button("⏭")).on_hover_text("Last step (End)").clicked() {
             actions.push(Action::GoToFrame(last));
         }
-        ui.label(RichText::new(&timeline.trajectory.source).strong());
-        let unit = if timeline.trajectory.frame_rate.is_some() { "Frame" } else { "Step" };
-        ui.label(format!("{unit} {} of {last}", timeline.frame));
+        let unit = if timeline.trajectory.frame_rate.is_some() { "frame" } else { "step" };
+        let mut text = format!("{}, {unit} {} of {last}", timeline.trajectory.source, timeline.frame);
         if let Some(value) = timeline.trajectory.values.get(timeline.frame) {
-            ui.weak(format!("{} {value:.3}", timeline.trajectory.value_name));
+            text += &format!(": {} {value:.2}", timeline.trajectory.value_name);
         }
+        // From the right, so that a narrow window shortens the text and keeps the button.
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             if ui.small_button("✖").on_hover_text("Close the timeline").clicked() {
                 actions.push(Action::CloseTimeline);
             }
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(&text).truncate()).on_hover_text(&text);
+            });
         });
     });
     track(ui, timeline, actions);
@@ -51,7 +54,8 @@ fn track(ui: &mut Ui, timeline: &Timeline, actions: &mut Vec<Action>) {
     response.widget_info(|| WidgetInfo::slider(true, timeline.frame as f64, "Timeline"));
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 4.0, theme::DEEP);
-    let field = rect.shrink2(egui::vec2(8.0, 6.0));
+    // Room on the right for the numbers of the curve's ends.
+    let field = Rect::from_min_max(rect.min + egui::vec2(8.0, 8.0), rect.max - egui::vec2(46.0, 6.0));
     let x_of = |frame: usize| egui::lerp(field.x_range(), frame as f32 / last as f32);
     let values = &timeline.trajectory.values;
     let finite = || values.iter().copied().filter(|value| value.is_finite());
@@ -67,10 +71,11 @@ fn track(ui: &mut Ui, timeline: &Timeline, actions: &mut Vec<Action>) {
             .collect();
         painter.add(Shape::line(points, Stroke::new(1.5, faded(theme::RIGHT_SIDE, 0.9))));
         let label = |at: Pos2, align, value: f32| {
-            painter.text(at, align, format!("{value:.3}"), FontId::proportional(10.0), theme::WEAK);
+            painter.text(at, align, format!("{value:.2}"), FontId::proportional(10.5), theme::WEAK);
         };
-        label(field.right_top(), Align2::RIGHT_TOP, high);
-        label(field.right_bottom(), Align2::RIGHT_BOTTOM, low);
+        let edge = rect.right() - 8.0;
+        label(Pos2::new(edge, field.top()), Align2::RIGHT_CENTER, high);
+        label(Pos2::new(edge, field.bottom()), Align2::RIGHT_CENTER, low);
     }
     let x = x_of(timeline.frame);
     painter.vline(x, rect.y_range(), Stroke::new(2.0, theme::ACCENT));

@@ -56,6 +56,7 @@ pub struct BodyMaterial {
     pub look: BodyLook,
     #[uniform(1)]
     pub outfit: OutfitLook,
+    pub translucent: bool,
 }
 
 impl Material for BodyMaterial {
@@ -65,6 +66,10 @@ impl Material for BodyMaterial {
 
     fn fragment_shader() -> ShaderRef {
         BODY.into()
+    }
+
+    fn alpha_mode(&self) -> AlphaMode {
+        if self.translucent { AlphaMode::Blend } else { AlphaMode::Opaque }
     }
 
     fn enable_prepass() -> bool {

@@ -76,6 +76,7 @@ struct Asked {
     estimate: Option<usize>,
     sample: Option<usize>,
     frame: Option<(usize, usize)>,
+    before: Option<usize>,
     side_by_side: bool,
 }
 
@@ -93,6 +94,9 @@ struct MainBody {
     entity: Entity,
     mesh: Handle<Mesh>,
     material: Handle<BodyMaterial>,
+    /// The estimate before the last edit.
+    ghost: Entity,
+    ghost_mesh: Handle<Mesh>,
     /// The model whose triangles the mesh has.
     model: Option<Arc<BodyModel>>,
 }
@@ -123,12 +127,22 @@ fn spawn_body(
     let material = materials.add(BodyMaterial {
         look: BodyLook { tint: Vec4::new(r, g, b, 1.0), plain: 0.0, clothed: 0.0 },
         outfit: dress::OutfitLook::default(),
+        translucent: false,
+    });
+    let [r, g, b] = theme::linear(theme::ACCENT);
+    let ghost_material = materials.add(BodyMaterial {
+        look: BodyLook { tint: Vec4::new(r, g, b, 0.35), plain: 1.0, clothed: 0.0 },
+        outfit: dress::OutfitLook::default(),
+        translucent: true,
     });
     let mesh = meshes.add(Mesh::from(Cuboid::from_length(0.001)));
-    let entity = commands
-        .spawn((Visibility::Hidden, MeshMaterial3d(material.clone()), Mesh3d(mesh.clone()), NoFrustumCulling))
-        .id();
-    commands.insert_resource(MainBody { entity, mesh, material, model: None });
+    let mut spawn = |material: &Handle<BodyMaterial>| {
+        let parts = (Visibility::Hidden, MeshMaterial3d(material.clone()), Mesh3d(mesh.clone()));
+        commands.spawn((parts, NoFrustumCulling)).id()
+    };
+    let (entity, ghost) = (spawn(&material), spawn(&ghost_material));
+    let ghost_mesh = mesh.clone();
+    commands.insert_resource(MainBody { entity, mesh, material, ghost, ghost_mesh, model: None });
 }
 
 fn start_worker(mut commands: Commands, waker: Res<Waker>, mut session: ResMut<Session>) {
@@ -152,6 +166,7 @@ fn ask(session: Res<Session>, stage: Option<Res<Stage>>, mut on_stage: ResMut<On
         estimate: estimate.as_ref().map(address),
         sample,
         frame: timeline.map(|timeline| (Arc::as_ptr(&timeline.trajectory) as usize, timeline.frame)),
+        before: session.ghost().map(address),
         side_by_side: session.view.scene == Scene::SideBySide,
     };
     if on_stage.asked.as_ref() == Some(&asked) {
@@ -165,6 +180,7 @@ fn ask(session: Res<Session>, stage: Option<Res<Stage>>, mut on_stage: ResMut<On
         revision: on_stage.revision,
         body,
         estimate,
+        before: session.ghost().cloned(),
         side_by_side: asked.side_by_side,
     });
     on_stage.asked = Some(asked);
@@ -205,6 +221,9 @@ fn take(
             mesh.insert_attribute(Mesh::ATTRIBUTE_NORMAL, staged.normals);
         }
     } else {
+        main.ghost_mesh =
+            meshes.add(crowd::mesh_of(&staged.model, staged.vertices.clone(), staged.normals.clone()));
+        commands.entity(main.ghost).insert(Mesh3d(main.ghost_mesh.clone()));
         main.mesh = meshes.add(crowd::mesh_of(&staged.model, staged.vertices, staged.normals));
         commands.entity(main.entity).insert(Mesh3d(main.mesh.clone()));
         let assets = CrowdAssets::new(&staged.model, &mut meshes, &mut crowd_materials, &mut buffers);
@@ -216,6 +235,14 @@ fn take(
         session.body = Some(staged.model.clone());
         on_stage.painted = None;
         on_stage.models += 1;
+    }
+    let ghost_visibility = if staged.before.is_some() { Visibility::Inherited } else { Visibility::Hidden };
+    commands.entity(main.ghost).insert(ghost_visibility);
+    if let Some((points, normals)) = staged.before
+        && let Some(mut mesh) = meshes.get_mut(&main.ghost_mesh)
+    {
+        mesh.insert_attribute(Mesh::ATTRIBUTE_POSITION, points);
+        mesh.insert_attribute(Mesh::ATTRIBUTE_NORMAL, normals);
     }
     if let Some(crowd) = staged.crowd {
         if same_model && let Some(assets) = crowd_assets {
@@ -349,7 +376,7 @@ fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, mut orb
                     Scene::SideBySide if count > 0 => {
                         let shown = count.min(super::session::SIDE_BY_SIDE);
                         orbit.pitch = orbit.pitch.max(0.22);
-                        orbit.frame(if shown > 6 { shown as f32 * 0.62 } else { shown as f32 * 1.1 }, 2.0);
+                        orbit.frame(shown.min(4) as f32 * 1.1 + 0.6, 2.0);
                     }
                     _ => orbit.frame(1.2, 1.75),
                 }

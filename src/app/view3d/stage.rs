@@ -24,6 +24,8 @@ pub struct StageRequest {
     pub body: Option<BodyState>,
     /// Where the floor and the samples come from.
     pub estimate: Option<Arc<Estimate>>,
+    /// The estimate before the last edit, to be compared with.
+    pub before: Option<Arc<Estimate>>,
     pub side_by_side: bool,
 }
 
@@ -35,6 +37,8 @@ pub struct Staged {
     pub vertices: Vec<[f32; 3]>,
     pub normals: Vec<[f32; 3]>,
     pub joints: Vec<Vec3>,
+    /// Points and normals of the estimate before, its pelvis where the point estimate's is.
+    pub before: Option<Surface>,
     /// `None` where the samples are those of the answer before.
     pub crowd: Option<Arc<Crowd>>,
     /// Width and height of what is shown, metres.
@@ -42,6 +46,9 @@ pub struct Staged {
     /// Whether the estimate is another person's than before, so that the camera should look anew.
     pub changed_scene: bool,
 }
+
+/// Points and normals of a body.
+pub type Surface = (Vec<[f32; 3]>, Vec<[f32; 3]>);
 
 /// The samples' numbers as the crowd's shader reads them.
 #[derive(Default)]
@@ -147,6 +154,16 @@ impl Poser {
             (offset, high.y - low.y)
         };
 
+        let before = request.before.as_ref().map(|before| {
+            model.pose_into(&before.mode, true, &mut self.posed);
+            model.normals_into(&self.posed.vertices, &mut self.normals);
+            let pelvis = model.posed_joints(mode)[0] - model.posed_joints(&before.mode)[0];
+            let shift = offset + pelvis;
+            (
+                self.posed.vertices.iter().map(|v| (*v + shift).to_array()).collect(),
+                self.normals.iter().map(|n| n.to_array()).collect(),
+            )
+        });
         model.pose_into(body, true, &mut self.posed);
         model.normals_into(&self.posed.vertices, &mut self.normals);
         let shown = request.estimate.as_ref().map_or(0, |estimate| estimate.samples.len()).min(SIDE_BY_SIDE);
@@ -160,6 +177,7 @@ impl Poser {
             vertices: self.posed.vertices.iter().map(|v| (*v + offset).to_array()).collect(),
             normals: self.normals.iter().map(|n| n.to_array()).collect(),
             joints: self.posed.joints.iter().map(|joint| *joint + offset).collect(),
+            before,
             model,
             crowd,
             extent,
@@ -227,7 +245,7 @@ fn padded(mut rotations: Vec<Mat3>, joints: usize) -> Vec<Mat3> {
 }
 
 fn rows(bodies: usize) -> usize {
-    if bodies > 6 { 2 } else { 1 }
+    bodies.div_ceil(4)
 }
 
 /// Where a body of several stands: rows from front to back, the back one between the heads of the front one.
@@ -238,7 +256,7 @@ fn slot(index: usize, bodies: usize) -> Vec3 {
     let in_row = if row + 1 == rows { bodies - row * columns } else { columns };
     let shift = if row % 2 == 1 { 0.5 } else { 0.0 };
     let x = (column as f32 - (in_row as f32 - 1.0) / 2.0 + shift) * APART;
-    Vec3::new(x, 0.0, 0.7 - 1.4 * row as f32)
+    Vec3::new(x, 0.0, 1.4 * ((rows as f32 - 1.0) / 2.0 - row as f32))
 }
 
 #[cfg(test)]
@@ -320,13 +338,21 @@ mod tests {
         let model = BodyModel::default_body().expect("the built-in body");
         let estimate = Arc::new(estimate(&model, 2));
         let mut poser = Poser::default();
-        let request =
-            StageRequest { revision: 1, body: None, estimate: Some(estimate.clone()), side_by_side: false };
+        let request = StageRequest {
+            revision: 1,
+            body: None,
+            estimate: Some(estimate.clone()),
+            before: Some(estimate.clone()),
+            side_by_side: false,
+        };
         let first = poser.answer(&request).expect("posed");
         let lowest = first.vertices.iter().map(|v| v[1]).fold(f32::INFINITY, f32::min);
         assert!(lowest.abs() < 1e-4, "{lowest}");
         assert!(first.joints[0].x.abs() < 1e-4 && first.joints[0].z.abs() < 1e-4);
         assert!(first.crowd.is_some() && first.changed_scene);
+        let (ghost, _) = first.before.expect("the estimate before");
+        let off = ghost.iter().zip(&first.vertices).map(|(a, b)| Vec3::from(*a).distance(Vec3::from(*b)));
+        assert!(off.fold(0.0, f32::max) < 1e-4, "the same estimate stands elsewhere as a ghost");
 
         // A frame of a trajectory moves against the same floor, and the samples are not sent again.
         let mut lifted = estimate.mode.clone();
