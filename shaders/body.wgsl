@@ -2,6 +2,7 @@
 #import bevy_pbr::view_transformations::position_world_to_clip
 #import humanifold::outfit::{Outfit, dressed}
 #import humanifold::shading::lit
+#import humanifold::srgb::encoded
 
 struct Look {
     // Linear colour, and how opaque.
@@ -52,5 +53,5 @@ fn fragment(in: Varying) -> @location(0) vec4<f32> {
         albedo = dressed(albedo, in.cover, in.coords, outfit);
     }
     albedo = mix(albedo, look.tint.rgb, look.plain);
-    return vec4(lit(albedo, in.world_normal, in.world_position), look.tint.a);
+    return vec4(encoded(lit(albedo, in.world_normal, in.world_position)), look.tint.a);
 }

@@ -5,6 +5,7 @@
 }
 #import humanifold::outfit::{Outfit, dressed}
 #import humanifold::shading::lit
+#import humanifold::srgb::encoded
 
 struct Look {
     tint: vec4<f32>,
@@ -41,7 +42,9 @@ struct Varying {
     @builtin(position) position: vec4<f32>,
 #ifdef GHOST
     // A hundred translucent layers a pixel: light is worked out at the points.
-    @location(0) color: vec3<f32>,
+    @location(0) @interpolate(linear) color: vec3<f32>,
+    // Another grain for each body.
+    @location(1) @interpolate(flat) phase: f32,
 #else
     @location(0) world_position: vec3<f32>,
     @location(1) world_normal: vec3<f32>,
@@ -85,7 +88,8 @@ fn vertex(in: Vertex) -> Varying {
     var out: Varying;
     out.position = position_world_to_clip(world_position);
 #ifdef GHOST
-    out.color = lit(look.tint.rgb, world_normal, world_position);
+    out.phase = 0.618034 * f32(body);
+    out.color = encoded(lit(look.tint.rgb, world_normal, world_position));
 #else
     out.world_position = world_position;
     out.world_normal = world_normal;
@@ -99,13 +103,15 @@ fn vertex(in: Vertex) -> Varying {
 @fragment
 fn fragment(in: Varying) -> @location(0) vec4<f32> {
 #ifdef GHOST
-    return vec4(in.color, look.tint.a);
+    // Layers so thin change a colour by less than one of 256 levels: without grain, rounding would swallow them.
+    let noise = fract(52.9829189 * fract(dot(floor(in.position.xy), vec2(0.06711056, 0.00583715))) + in.phase);
+    return vec4(in.color + (noise - 0.5) / (255.0 * look.tint.a), look.tint.a);
 #else
     var albedo = in.color;
     if look.clothed > 0.5 {
         albedo = dressed(albedo, in.cover, in.coords, outfit);
     }
     albedo = mix(albedo, look.tint.rgb, look.plain);
-    return vec4(lit(albedo, in.world_normal, in.world_position), look.tint.a);
+    return vec4(encoded(lit(albedo, in.world_normal, in.world_position)), look.tint.a);
 #endif
 }

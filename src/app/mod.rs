@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod capture;
+pub mod compose;
 pub mod estimates;
 pub mod idle;
 pub mod jobs;

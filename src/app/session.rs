@@ -205,7 +205,7 @@ impl Default for Session {
         Self {
             photos: Vec::new(),
             selected: None,
-            options: EstimateOptions { samples: 50, seed: 0, temperature: 1.0 },
+            options: EstimateOptions { samples: 100, seed: 0, temperature: 1.0 },
             refine: true,
             view: View {
                 scene: Scene::Cloud,

@@ -16,7 +16,7 @@ use bevy_egui::EguiPlugin;
 use super::action::Action;
 use super::session::Session;
 use super::{Acting, Collecting, Waker};
-use super::{capture, estimates, idle, jobs, layout, photos, timeline, view3d};
+use super::{capture, compose, estimates, idle, jobs, layout, photos, timeline, view3d};
 
 /// What the window opens with.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,7 @@ pub fn run(options: WindowOptions) -> ExitCode {
         .configure_sets(Update, Collecting)
         .configure_sets(Last, Acting)
         .add_plugins((
+            compose::ComposePlugin,
             idle::IdlePlugin,
             view3d::View3dPlugin,
             photos::PhotosPlugin { open: options.photos },

@@ -84,7 +84,7 @@ pub struct Outfit {
 }
 
 impl Default for Outfit {
-    /// Short sleeves, trousers, shoes in calm colours: how the program draws bodies.
+    /// Short sleeves, trousers, bare feet, calm colours: how the program draws bodies.
     fn default() -> Self {
         Self {
             skin: [203, 160, 132],
@@ -95,7 +95,7 @@ impl Default for Outfit {
             tucked: false,
             lower: Garment { looseness: 0.0, ..Garment::plain([62, 68, 80], 1.0) },
             lower_kind: Lower::Trousers,
-            shoes: Some([120, 106, 96]),
+            shoes: None,
             hair_volume: 0.0,
         }
     }

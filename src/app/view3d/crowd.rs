@@ -14,15 +14,17 @@ use crate::app::session::MOST_SAMPLES;
 use crate::app::theme;
 use crate::body::BodyModel;
 
-/// Points of a ghost nearer than this are one, metres.
-const GHOST_CELL: f32 = 0.03;
+/// Points of a ghost nearer than this are one, metres; the second number where there are many ghosts.
+const GHOST_CELLS: [f32; 2] = [0.03, 0.06];
+/// More ghosts than this are many: together they blur what the coarser mesh leaves out.
+const FEW_GHOSTS: usize = 30;
 
 /// Handles of the crowd's assets, there once a body is loaded.
 #[derive(Resource)]
 pub struct CrowdAssets {
     pub mesh: Handle<Mesh>,
     /// The same points with fewer triangles.
-    coarse: Handle<Mesh>,
+    coarse: [Handle<Mesh>; 2],
     ghosts: Handle<CrowdMaterial>,
     solid: Handle<CrowdMaterial>,
     transforms: Handle<ShaderBuffer>,
@@ -134,12 +136,9 @@ impl CrowdAssets {
         let solid = materials.add(material([r, g, b, 1.0], 0.0, false, &shapes, &skin));
         let positions: Vec<[f32; 3]> = model.v_template.iter().map(|v| v.to_array()).collect();
         let normals: Vec<[f32; 3]> = model.normals(&model.v_template).iter().map(|n| n.to_array()).collect();
-        let coarse = meshes.add(mesh_with(
-            model,
-            &coarse_faces(model, GHOST_CELL),
-            positions.clone(),
-            normals.clone(),
-        ));
+        let coarse = GHOST_CELLS.map(|cell| {
+            meshes.add(mesh_with(model, &coarse_faces(model, cell), positions.clone(), normals.clone()))
+        });
         let mesh = meshes.add(mesh_of(model, positions, normals));
         Self { mesh, coarse, ghosts, solid, transforms, betas, transforms_size, betas_size }
     }
@@ -172,16 +171,16 @@ impl CrowdAssets {
         }
         let (mesh, material) = match manner {
             Manner::Hidden => return,
-            Manner::Ghosts => (&self.coarse, &self.ghosts),
+            Manner::Ghosts => (&self.coarse[usize::from(bodies > FEW_GHOSTS)], &self.ghosts),
             Manner::Solid { .. } => (&self.mesh, &self.solid),
         };
         let bodies = bodies.min(MOST_SAMPLES);
         if let Some(mut material) = materials.get_mut(material) {
             match manner {
-                // Half of them stand before the body in the middle; where those agree they cover half of it.
+                // Half of them stand before the body in the middle; where those agree they cover 60 % of it.
                 Manner::Ghosts => {
                     let layers = bodies.max(1) as f32 * 0.5;
-                    material.look.tint.w = (1.0 - 0.5f32.powf(1.0 / layers)).clamp(0.012, 0.3);
+                    material.look.tint.w = (1.0 - 0.4f32.powf(1.0 / layers)).clamp(0.012, 0.3);
                 }
                 Manner::Solid { plain, clothed } => {
                     let [r, g, b] = theme::linear(theme::CLAY);

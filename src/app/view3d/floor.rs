@@ -7,8 +7,8 @@ use super::materials::{FloorLook, FloorMaterial, SHADOWS};
 use crate::app::theme;
 use crate::body::state::JOINTS;
 
-/// Half the side of the floor, metres.
-const HALF: f32 = 5.0;
+/// Radius of the floor, metres; the shader lets it fade out before.
+const RADIUS: f32 = 3.3;
 /// Joints that throw a shadow, with the size of what hangs on them, metres.
 const CASTERS: [(usize, f32); SHADOWS] =
     [(10, 0.13), (11, 0.13), (4, 0.15), (5, 0.15), (0, 0.30), (9, 0.28), (22, 0.12), (23, 0.12)];
@@ -21,8 +21,8 @@ pub fn spawn(
     mut meshes: ResMut<Assets<Mesh>>,
     mut materials: ResMut<Assets<FloorMaterial>>,
 ) {
-    let colour = |colour| {
-        let [r, g, b] = theme::linear(colour);
+    let colour = |colour: bevy_egui::egui::Color32| {
+        let [r, g, b] = [colour.r(), colour.g(), colour.b()].map(|channel| f32::from(channel) / 255.0);
         Vec4::new(r, g, b, 1.0)
     };
     let material = materials.add(FloorMaterial {
@@ -34,7 +34,8 @@ pub fn spawn(
         },
     });
     commands.spawn((
-        Mesh3d(meshes.add(Plane3d::new(Vec3::Y, Vec2::splat(HALF)))),
+        Mesh3d(meshes.add(Circle::new(RADIUS).mesh().resolution(48))),
+        Transform::from_rotation(Quat::from_rotation_x(-std::f32::consts::FRAC_PI_2)),
         MeshMaterial3d(material.clone()),
         NoFrustumCulling,
     ));
@@ -47,7 +48,7 @@ pub fn cast(floor: &Floor, materials: &mut Assets<FloorMaterial>, joints: Option
         let place = joints.and_then(|joints| joints.get(joint).filter(|_| joint < JOINTS)).copied();
         place.map_or(Vec4::new(0.0, 0.0, 1.0, 0.0), |place| {
             let height = place.y.max(0.0);
-            Vec4::new(place.x, place.z, size + 0.45 * height, 0.62 / (1.0 + (3.2 * height).powi(2)))
+            Vec4::new(place.x, place.z, size + 0.45 * height, 0.36 / (1.0 + (3.2 * height).powi(2)))
         })
     });
     if materials.get(&floor.0).is_some_and(|material| material.look.shadows != shadows)

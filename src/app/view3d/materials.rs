@@ -15,6 +15,7 @@ use bevy::shader::{Shader, ShaderRef};
 use super::dress::{COORDS, COVER, OutfitLook};
 
 const SHADING: Handle<Shader> = uuid_handle!("6a1c1b62-64dd-4f6f-9bb0-0f6a7a3c5a01");
+const SRGB: Handle<Shader> = uuid_handle!("6a1c1b62-64dd-4f6f-9bb0-0f6a7a3c5a06");
 const BODY: Handle<Shader> = uuid_handle!("6a1c1b62-64dd-4f6f-9bb0-0f6a7a3c5a02");
 const CROWD: Handle<Shader> = uuid_handle!("6a1c1b62-64dd-4f6f-9bb0-0f6a7a3c5a03");
 const OUTFIT: Handle<Shader> = uuid_handle!("6a1c1b62-64dd-4f6f-9bb0-0f6a7a3c5a05");
@@ -26,6 +27,7 @@ pub struct MaterialsPlugin;
 
 impl Plugin for MaterialsPlugin {
     fn build(&self, app: &mut App) {
+        load_internal_asset!(app, SRGB, "../../../shaders/srgb.wgsl", Shader::from_wgsl);
         load_internal_asset!(app, SHADING, "../../../shaders/shading.wgsl", Shader::from_wgsl);
         load_internal_asset!(app, OUTFIT, "../../../shaders/outfit.wgsl", Shader::from_wgsl);
         load_internal_asset!(app, BODY, "../../../shaders/body.wgsl", Shader::from_wgsl);
@@ -186,6 +188,7 @@ fn body_inputs(
 
 #[derive(ShaderType, Clone, Copy, Debug, PartialEq)]
 pub struct FloorLook {
+    // Colours in sRGB's encoding.
     pub background: Vec4,
     pub colour: Vec4,
     pub line: Vec4,

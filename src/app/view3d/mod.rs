@@ -12,8 +12,8 @@ pub mod stage;
 
 use std::sync::Arc;
 
-use bevy::camera::CameraUpdateSystems;
 use bevy::camera::visibility::NoFrustumCulling;
+use bevy::camera::{CameraUpdateSystems, CompositingSpace};
 use bevy::core_pipeline::tonemapping::{DebandDither, Tonemapping};
 use bevy::prelude::*;
 use bevy::render::renderer::RenderAdapterInfo;
@@ -102,9 +102,9 @@ struct MainBody {
 }
 
 /// Software adapters pay for every sample of a pixel.
-fn antialiasing(adapter: &RenderAdapterInfo, bodies: usize) -> Msaa {
+fn antialiasing(adapter: &RenderAdapterInfo) -> Msaa {
     let software = format!("{:?}", adapter.device_type) == "Cpu";
-    if software && bodies > 1 { Msaa::Off } else { Msaa::Sample4 }
+    if software { Msaa::Off } else { Msaa::Sample4 }
 }
 
 fn spawn_camera(mut commands: Commands, adapter: Res<RenderAdapterInfo>, mut session: ResMut<Session>) {
@@ -113,7 +113,8 @@ fn spawn_camera(mut commands: Commands, adapter: Res<RenderAdapterInfo>, mut ses
         Camera3d::default(),
         Tonemapping::None,
         DebandDither::Disabled,
-        antialiasing(&adapter, 1),
+        CompositingSpace::Srgb,
+        antialiasing(&adapter),
         Transform::from_xyz(0.0, 1.0, 4.0),
     ));
 }
@@ -332,9 +333,7 @@ fn arrange(
     crowd_assets: Option<Res<CrowdAssets>>,
     members: Query<Entity, With<Member>>,
     mut materials: ResMut<Assets<CrowdMaterial>>,
-    adapter: Res<RenderAdapterInfo>,
     mut visibilities: Query<&mut Visibility>,
-    camera: Single<(Entity, &Msaa), With<Camera3d>>,
 ) {
     let Some(assets) = crowd_assets else { return };
     let bodies = on_stage.crowd.bodies;
@@ -358,11 +357,6 @@ fn arrange(
     let visibility = if main_visible { Visibility::Inherited } else { Visibility::Hidden };
     if let Ok(mut current) = visibilities.get_mut(main.entity) {
         current.set_if_neq(visibility);
-    }
-    let (camera, current) = *camera;
-    let msaa = antialiasing(&adapter, drawn.max(1));
-    if *current != msaa {
-        commands.entity(camera).insert(msaa);
     }
 }
 
