@@ -15,6 +15,13 @@ pub trait BodyArrays {
     /// # Errors
     /// `Missing`, or what is wrong with the array.
     fn array(&self, name: &str) -> Result<Cow<'_, Array>, FormatError>;
+    /// A text of the file; `None` where it is absent or no text.
+    fn text(&self, name: &str) -> Option<String> {
+        if !self.has(name) {
+            return None;
+        }
+        self.array(name).ok()?.to_text().ok()?.first().cloned()
+    }
 }
 
 impl BodyArrays for Npz {

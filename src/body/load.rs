@@ -2,7 +2,7 @@
 //!
 //! A file is refused with what is wrong in it: a key that is missing, then sizes that do not fit, then values.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use glam::Vec3;
@@ -17,7 +17,7 @@ use super::hands::{Hands, read_landmarks};
 use super::joint_sets::{COCO_FROM_SMPL24, H36M_FROM_SMPL24, PICKED_SMPL, PICKED_SMPLX};
 use super::model::{BodyModel, Family};
 use super::sparse::SparseRows;
-use crate::formats::{FormatError, Npz, model_files};
+use crate::formats::{FormatError, model_files};
 
 /// How many shape directions of a file are used.
 #[derive(Clone, Copy, Debug)]
@@ -56,23 +56,6 @@ impl BodyModel {
         Ok(model)
     }
 
-    /// Reads a body of any family from an npz file: 10 shape directions, no expressions.
-    ///
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn load(path: &Path) -> Result<Self, BodyError> {
-        Self::load_with(path, LoadOptions::default())
-    }
-
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn load_with(path: &Path, options: LoadOptions) -> Result<Self, BodyError> {
-        Self::from_arrays(&Npz::read(path)?, options).map_err(|error| match error {
-            BodyError::File(error) => BodyError::File(error.at(path)),
-            other => other,
-        })
-    }
-
     /// # Errors
     /// What is wrong with the arrays.
     pub fn from_arrays(source: &dyn BodyArrays, options: LoadOptions) -> Result<Self, BodyError> {
@@ -89,6 +72,14 @@ impl BodyModel {
                 return Err(FormatError::missing(format!(
                     "no array `{}`: this is no body model in SMPL's layout",
                     keys[0]
+                ))
+                .into());
+            }
+        }
+        for (key, known) in [("bs_style", "lbs"), ("bs_type", "lrotmin")] {
+            if let Some(other) = source.text(key).filter(|text| text != known) {
+                return Err(FormatError::value(format!(
+                    "`{key}` is `{other}`: only `{known}` is skinned as SMPL is"
                 ))
                 .into());
             }
@@ -110,7 +101,7 @@ impl BodyModel {
 
         let family = Family::from_joints(joints).ok_or_else(|| {
             FormatError::value(format!(
-                "{joints} joints: bodies have 24 (SMPL), 52 (SMPL-H) or 55 (SMPL-X), hands and heads alone are not taken"
+                "{joints} joints: bodies have 24 (SMPL), 52 (SMPL-H) or 55 (SMPL-X); hands (MANO, 16) and heads (FLAME, 5) alone are not taken"
             ))
         })?;
         let parents = parents(&tree)?;

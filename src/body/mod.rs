@@ -1,6 +1,6 @@
 //! Bodies: SMPL's mathematics, joint sets, parts.
 //!
-//! npz ──[`load`]──▶ [`BodyModel`] ──[`posing`]──▶ [`Posed`] ──▶ COCO-17, Human3.6M-17, the published 90
+//! file ──[`files`], [`load`]──▶ [`BodyModel`] ──[`posing`]──▶ [`Posed`] ──▶ COCO-17, Human3.6M-17, the published 90
 //!                        ├──[`keypoint_chain`]──▶ joints and keypoints without a mesh, with gradients
 //!                        └──[`tensor`]──▶ joints and points of a batch, with autodiff
 
@@ -8,6 +8,7 @@ pub mod arrays;
 pub mod correctives;
 pub mod error;
 pub mod extras;
+pub mod files;
 pub mod hands;
 pub mod joint_maps;
 pub mod joint_sets;

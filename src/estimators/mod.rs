@@ -6,6 +6,7 @@
 pub mod humaniflow;
 pub mod lifter;
 pub mod optimise;
+pub mod pose_ndf;
 pub mod tangent;
 pub mod uncertainty;
 

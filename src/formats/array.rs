@@ -1,6 +1,6 @@
 //! Arrays of any shape and number type, as files hold them: row-major, native byte order.
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::FormatError;
 
@@ -17,6 +17,7 @@ pub enum ArrayData {
     I64(Vec<i64>),
     U64(Vec<u64>),
     F16(Vec<f16>),
+    BF16(Vec<bf16>),
     F32(Vec<f32>),
     F64(Vec<f64>),
     Text(Vec<String>),
@@ -36,6 +37,7 @@ macro_rules! each_kind {
             ArrayData::I64($values) => $body,
             ArrayData::U64($values) => $body,
             ArrayData::F16($values) => $body,
+            ArrayData::BF16($values) => $body,
             ArrayData::F32($values) => $body,
             ArrayData::F64($values) => $body,
             ArrayData::Text($values) => $body,
@@ -45,7 +47,7 @@ macro_rules! each_kind {
 
 /// Values as `$to`, by `as` for plain numbers.
 macro_rules! numbers {
-    ($array:expr, $to:ty, $half:expr) => {
+    ($array:expr, $to:ty, $half:expr, $brain:expr) => {
         match &$array.data {
             ArrayData::Bool(v) => Ok(v.iter().map(|&x| u8::from(x) as $to).collect()),
             ArrayData::I8(v) => Ok(v.iter().map(|&x| x as $to).collect()),
@@ -57,6 +59,7 @@ macro_rules! numbers {
             ArrayData::I64(v) => Ok(v.iter().map(|&x| x as $to).collect()),
             ArrayData::U64(v) => Ok(v.iter().map(|&x| x as $to).collect()),
             ArrayData::F16(v) => Ok(v.iter().map(|&x| $half(x)).collect()),
+            ArrayData::BF16(v) => Ok(v.iter().map(|&x| $brain(x)).collect()),
             ArrayData::F32(v) => Ok(v.iter().map(|&x| x as $to).collect()),
             ArrayData::F64(v) => Ok(v.iter().map(|&x| x as $to).collect()),
             ArrayData::Text(_) => Err(FormatError::value("text where numbers are expected")),
@@ -86,9 +89,33 @@ impl ArrayData {
             Self::I64(_) => "i8",
             Self::U64(_) => "u8",
             Self::F16(_) => "f2",
+            Self::BF16(_) => "bf2",
             Self::F32(_) => "f4",
             Self::F64(_) => "f8",
             Self::Text(_) => "U",
+        }
+    }
+
+    /// The values at these places; all of them must be there.
+    pub(super) fn picked(&self, places: &[usize]) -> Self {
+        fn pick<T: Clone>(values: &[T], places: &[usize]) -> Vec<T> {
+            places.iter().filter_map(|&at| values.get(at).cloned()).collect()
+        }
+        match self {
+            Self::Bool(v) => Self::Bool(pick(v, places)),
+            Self::I8(v) => Self::I8(pick(v, places)),
+            Self::U8(v) => Self::U8(pick(v, places)),
+            Self::I16(v) => Self::I16(pick(v, places)),
+            Self::U16(v) => Self::U16(pick(v, places)),
+            Self::I32(v) => Self::I32(pick(v, places)),
+            Self::U32(v) => Self::U32(pick(v, places)),
+            Self::I64(v) => Self::I64(pick(v, places)),
+            Self::U64(v) => Self::U64(pick(v, places)),
+            Self::F16(v) => Self::F16(pick(v, places)),
+            Self::BF16(v) => Self::BF16(pick(v, places)),
+            Self::F32(v) => Self::F32(pick(v, places)),
+            Self::F64(v) => Self::F64(pick(v, places)),
+            Self::Text(v) => Self::Text(pick(v, places)),
         }
     }
 
@@ -127,6 +154,7 @@ impl ArrayData {
             Self::I64(v) => Self::I64(reorder(&v, shape)),
             Self::U64(v) => Self::U64(reorder(&v, shape)),
             Self::F16(v) => Self::F16(reorder(&v, shape)),
+            Self::BF16(v) => Self::BF16(reorder(&v, shape)),
             Self::F32(v) => Self::F32(reorder(&v, shape)),
             Self::F64(v) => Self::F64(reorder(&v, shape)),
             Self::Text(v) => Self::Text(reorder(&v, shape)),
@@ -166,6 +194,18 @@ impl Array {
         f16: f16 => F16, f32: f32 => F32, f64: f64 => F64, text: String => Text
     }
 
+    /// The same numbers with its axes in another order; `axes` names each of them once.
+    pub(super) fn transposed(&self, axes: &[usize]) -> Self {
+        let mut strides = vec![1usize; self.shape.len()];
+        for axis in (1..self.shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.shape[axis];
+        }
+        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
+        let steps: Vec<usize> = axes.iter().map(|&axis| strides[axis]).collect();
+        let data = self.data.picked(&strided(0, &shape, &steps));
+        Self { shape, data }
+    }
+
     /// A single number.
     pub fn scalar_f64(value: f64) -> Self {
         Self::f64(&[], vec![value])
@@ -190,7 +230,8 @@ impl Array {
     }
 
     pub fn is_integer(&self) -> bool {
-        !matches!(self.data, ArrayData::F16(_) | ArrayData::F32(_) | ArrayData::F64(_) | ArrayData::Text(_))
+        use ArrayData::{BF16, F16, F32, F64, Text};
+        !matches!(self.data, F16(_) | BF16(_) | F32(_) | F64(_) | Text(_))
     }
 
     /// Every number as f32 (rounded where it has more digits).
@@ -198,7 +239,7 @@ impl Array {
     /// # Errors
     /// `Value` for text.
     pub fn to_f32(&self) -> Result<Vec<f32>, FormatError> {
-        numbers!(self, f32, f16::to_f32)
+        numbers!(self, f32, f16::to_f32, bf16::to_f32)
     }
 
     /// Every number as f64.
@@ -206,7 +247,7 @@ impl Array {
     /// # Errors
     /// `Value` for text.
     pub fn to_f64(&self) -> Result<Vec<f64>, FormatError> {
-        numbers!(self, f64, f16::to_f64)
+        numbers!(self, f64, f16::to_f64, bf16::to_f64)
     }
 
     /// Integers as i64; floats only where they are whole.
@@ -219,7 +260,7 @@ impl Array {
                 .iter()
                 .map(|&x| i64::try_from(x).map_err(|_| FormatError::value(format!("{x} is beyond 64 bits"))))
                 .collect(),
-            ArrayData::F16(_) | ArrayData::F32(_) | ArrayData::F64(_) => self
+            ArrayData::F16(_) | ArrayData::BF16(_) | ArrayData::F32(_) | ArrayData::F64(_) => self
                 .to_f64()?
                 .into_iter()
                 .map(|x| {
@@ -231,7 +272,7 @@ impl Array {
                     }
                 })
                 .collect(),
-            _ => numbers!(self, i64, |x: f16| x.to_f64() as i64),
+            _ => numbers!(self, i64, |x: f16| x.to_f64() as i64, |x: bf16| x.to_f64() as i64),
         }
     }
 
@@ -283,6 +324,27 @@ impl Array {
             wanted.iter().map(|size| size.map_or("any".to_owned(), |size| size.to_string())).collect();
         Err(FormatError::shape(format!("shape {:?} where [{}] is expected", self.shape, wanted.join(", "))))
     }
+}
+
+/// Places of all elements in row-major order of `shape`, from the place of the first and the steps of the axes.
+pub(super) fn strided(first: usize, shape: &[usize], steps: &[usize]) -> Vec<usize> {
+    let count = shape.iter().product();
+    let mut places = Vec::with_capacity(count);
+    let mut index = vec![0usize; shape.len()];
+    let mut at = first;
+    for _ in 0..count {
+        places.push(at);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += steps[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= steps[axis] * shape[axis];
+            index[axis] = 0;
+        }
+    }
+    places
 }
 
 #[cfg(test)]

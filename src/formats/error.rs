@@ -127,6 +127,20 @@ pub struct Limits {
     pub max_nodes: u64,
     /// Bits of one integer.
     pub max_int_bits: u64,
+    /// How many times its own size a file's arrays may take …
+    pub max_expansion: u64,
+    /// … beyond this, which any file may take.
+    pub free_bytes: u64,
+}
+
+impl Limits {
+    /// Bytes that the arrays of a file of that length may take together.
+    pub fn budget(&self, file_bytes: usize) -> u64 {
+        (file_bytes as u64)
+            .saturating_mul(self.max_expansion)
+            .saturating_add(self.free_bytes)
+            .min(self.max_total_bytes)
+    }
 }
 
 impl Default for Limits {
@@ -138,12 +152,18 @@ impl Default for Limits {
             max_depth: 128,
             max_nodes: 4_000_000,
             max_int_bits: 4096,
+            // Deflated zeros take a thousandth; models of real numbers at most a tenth.
+            max_expansion: 64,
+            free_bytes: 1 << 30,
         }
     }
 }
 
 /// Bytes of a whole file.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, FormatError> {
+///
+/// # Errors
+/// `Missing` where there is none, `Io`.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, FormatError> {
     std::fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => FormatError::missing("no such file").at(path),
         _ => FormatError::io("read", error, path),

@@ -1,6 +1,6 @@
 //! Elements of arrays as numpy's files and pickles name and hold them.
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::array::ArrayData;
 use super::error::FormatError;
@@ -75,35 +75,89 @@ impl ItemType {
     }
 }
 
+/// A plain number's type, as checkpoints and MATLAB files name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    Bool,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+    F16,
+    BF16,
+    F32,
+    F64,
+}
+
+impl Element {
+    /// Bytes of one.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::I8 | Self::U8 => 1,
+            Self::I16 | Self::U16 | Self::F16 | Self::BF16 => 2,
+            Self::I32 | Self::U32 | Self::F32 => 4,
+            Self::I64 | Self::U64 | Self::F64 => 8,
+        }
+    }
+
+    /// All numbers in `data`; what is left over at its end is dropped.
+    pub(super) fn decode(self, data: &[u8], big_endian: bool) -> ArrayData {
+        macro_rules! numbers {
+            ($type:ty, $kind:ident) => {{
+                let (chunks, _) = data.as_chunks::<{ size_of::<$type>() }>();
+                ArrayData::$kind(if big_endian {
+                    chunks.iter().map(|&chunk| <$type>::from_be_bytes(chunk)).collect()
+                } else {
+                    chunks.iter().map(|&chunk| <$type>::from_le_bytes(chunk)).collect()
+                })
+            }};
+        }
+        match self {
+            Self::Bool => ArrayData::Bool(data.iter().map(|&byte| byte != 0).collect()),
+            Self::I8 => ArrayData::I8(data.iter().map(|&byte| byte as i8).collect()),
+            Self::U8 => ArrayData::U8(data.to_vec()),
+            Self::I16 => numbers!(i16, I16),
+            Self::U16 => numbers!(u16, U16),
+            Self::I32 => numbers!(i32, I32),
+            Self::U32 => numbers!(u32, U32),
+            Self::I64 => numbers!(i64, I64),
+            Self::U64 => numbers!(u64, U64),
+            Self::F16 => numbers!(f16, F16),
+            Self::BF16 => numbers!(bf16, BF16),
+            Self::F32 => numbers!(f32, F32),
+            Self::F64 => numbers!(f64, F64),
+        }
+    }
+}
+
 /// `count` elements from their bytes.
 ///
 /// # Errors
 /// `Malformed` for text that is not Unicode.
 pub(super) fn decode_items(data: &[u8], item: ItemType, count: usize) -> Result<ArrayData, FormatError> {
-    macro_rules! numbers {
-        ($type:ty, $kind:ident) => {{
-            const SIZE: usize = size_of::<$type>();
-            let (chunks, _) = data.as_chunks::<SIZE>();
-            ArrayData::$kind(if item.big_endian {
-                chunks.iter().map(|&chunk| <$type>::from_be_bytes(chunk)).collect()
-            } else {
-                chunks.iter().map(|&chunk| <$type>::from_le_bytes(chunk)).collect()
-            })
-        }};
+    let element = match (item.kind, item.size) {
+        (Kind::Bool, _) => Some(Element::Bool),
+        (Kind::Signed, 1) => Some(Element::I8),
+        (Kind::Signed, 2) => Some(Element::I16),
+        (Kind::Signed, 4) => Some(Element::I32),
+        (Kind::Signed, _) => Some(Element::I64),
+        (Kind::Unsigned, 1) => Some(Element::U8),
+        (Kind::Unsigned, 2) => Some(Element::U16),
+        (Kind::Unsigned, 4) => Some(Element::U32),
+        (Kind::Unsigned, _) => Some(Element::U64),
+        (Kind::Float, 2) => Some(Element::F16),
+        (Kind::Float, 4) => Some(Element::F32),
+        (Kind::Float, _) => Some(Element::F64),
+        _ => None,
+    };
+    if let Some(element) = element {
+        return Ok(element.decode(data, item.big_endian));
     }
     Ok(match (item.kind, item.size) {
-        (Kind::Bool, _) => ArrayData::Bool(data.iter().map(|&byte| byte != 0).collect()),
-        (Kind::Signed, 1) => ArrayData::I8(data.iter().map(|&byte| byte as i8).collect()),
-        (Kind::Signed, 2) => numbers!(i16, I16),
-        (Kind::Signed, 4) => numbers!(i32, I32),
-        (Kind::Signed, _) => numbers!(i64, I64),
-        (Kind::Unsigned, 1) => ArrayData::U8(data.to_vec()),
-        (Kind::Unsigned, 2) => numbers!(u16, U16),
-        (Kind::Unsigned, 4) => numbers!(u32, U32),
-        (Kind::Unsigned, _) => numbers!(u64, U64),
-        (Kind::Float, 2) => numbers!(f16, F16),
-        (Kind::Float, 4) => numbers!(f32, F32),
-        (Kind::Float, _) => numbers!(f64, F64),
         (Kind::Bytes | Kind::Unicode, 0) => ArrayData::Text(vec![String::new(); count]),
         // Python 2 byte strings are read as latin-1.
         (Kind::Bytes, size) => ArrayData::Text(
@@ -133,6 +187,6 @@ pub(super) fn decode_items(data: &[u8], item: ItemType, count: usize) -> Result<
                 })
                 .collect::<Result<_, _>>()?,
         ),
-        (Kind::Object, _) => return Err(FormatError::value("an array of Python objects")),
+        _ => return Err(FormatError::value("an array of Python objects")),
     })
 }

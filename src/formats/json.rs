@@ -8,11 +8,19 @@ use serde_json::{Map, Number, Value};
 use super::error::FormatError;
 use super::npy::describe;
 
+/// Nesting that is read; the parser itself stops one level earlier.
+const MAX_DEPTH: usize = 127;
+
 /// Parses a whole document.
 ///
 /// # Errors
-/// `Malformed` with line and column: damaged, NaN or Infinity, a key twice, nested beyond 128 levels.
+/// `Malformed` with line and column: damaged, NaN or Infinity, a key twice; `Unsafe`: nested too deep.
 pub fn parse_json(bytes: &[u8]) -> Result<Value, FormatError> {
+    if let Some(at) = too_deep(bytes) {
+        return Err(FormatError::unsafe_input(format!(
+            "JSON nested more than {MAX_DEPTH} deep at byte {at}"
+        )));
+    }
     serde_json::from_slice::<Strict>(bytes).map(|value| value.0).map_err(|error| {
         let hint = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{' | b'[') => {
@@ -27,6 +35,27 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, FormatError> {
         };
         FormatError::malformed(format!("damaged JSON ({error}{hint})"))
     })
+}
+
+/// Where brackets first nest deeper than is read.
+fn too_deep(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut text, mut escaped) = (0usize, false, false);
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b'[' | b'{' if !text => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Some(at);
+                }
+            }
+            b']' | b'}' if !text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 struct Strict(Value);
@@ -101,7 +130,9 @@ mod tests {
             assert_eq!(parse_json(bad.as_bytes()).unwrap_err().word(), "malformed", "{bad}");
         }
         assert!(parse_json(b"[NaN]").unwrap_err().to_string().contains("no JSON numbers"));
-        let deep = "[".repeat(5000) + &"]".repeat(5000);
-        assert!(parse_json(deep.as_bytes()).is_err());
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert_eq!(parse_json(deep(5000).as_bytes()).unwrap_err().word(), "unsafe");
+        assert!(parse_json(deep(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(parse_json(format!("[\"{}\"]", "[".repeat(500)).as_bytes()).is_ok());
     }
 }

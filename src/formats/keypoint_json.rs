@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::error::{FormatError, read_file};
+use super::error::{FormatError, read_bytes};
 use super::json::parse_json;
 
 /// Keypoints of one person in COCO's layout.
@@ -55,7 +55,7 @@ impl KeypointFile {
     /// # Errors
     /// `Malformed` (no JSON), `Missing` (neither layout), `Shape` (wrong counts), `Value` (no number).
     pub fn read(path: &Path) -> Result<Self, FormatError> {
-        read_file(path).and_then(|bytes| Self::parse(&bytes)).map_err(|error| error.at(path))
+        read_bytes(path).and_then(|bytes| Self::parse(&bytes)).map_err(|error| error.at(path))
     }
 
     /// # Errors

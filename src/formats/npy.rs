@@ -5,17 +5,18 @@ use std::path::Path;
 
 use super::array::{Array, ArrayData};
 use super::atomic::write_atomic;
-use super::error::{FormatError, Limits, read_file};
+use super::error::{FormatError, Limits, read_bytes};
 use super::items::{Kind, decode_items};
 use super::npy_header::{Header, MAGIC};
-use super::pickle::{Node, Pickle};
+use super::pickle::parse_pickle;
+use super::values::{Node, Values};
 
 /// Reads one array.
 ///
 /// # Errors
 /// `Malformed`, `Value` (object arrays, structured types), `Unsafe` (limits), `Missing` (no file).
 pub fn read_npy(path: &Path) -> Result<Array, FormatError> {
-    read_file(path).and_then(|bytes| parse_npy(&bytes, &Limits::default())).map_err(|error| error.at(path))
+    read_bytes(path).and_then(|bytes| parse_npy(&bytes, &Limits::default())).map_err(|error| error.at(path))
 }
 
 /// Writes one array: version 1.0, row-major, little-endian.
@@ -30,12 +31,12 @@ pub fn write_npy(path: &Path, array: &Array) -> Result<(), FormatError> {
 ///
 /// # Errors
 /// As [`read_npy`], and what the pickle's reader refuses.
-pub fn parse_npy_objects(bytes: &[u8], limits: &Limits) -> Result<Pickle, FormatError> {
+pub fn parse_npy_objects(bytes: &[u8], limits: &Limits) -> Result<Values, FormatError> {
     let header = Header::parse(bytes)?;
     if header.item.kind != Kind::Object {
         return Err(FormatError::value("numbers or text where an array of Python objects is expected"));
     }
-    let pickle = Pickle::parse(&bytes[header.data_at..], limits)?;
+    let pickle = parse_pickle(&bytes[header.data_at..], limits)?;
     match pickle.get(pickle.top()) {
         Node::Objects { shape, .. } if *shape == header.shape => Ok(pickle),
         _ => Err(FormatError::malformed("the pickle does not hold the array that the header promises")),
@@ -88,6 +89,8 @@ pub fn npy_bytes(array: &Array) -> Vec<u8> {
     let descr = match &array.data {
         ArrayData::Bool(_) | ArrayData::I8(_) | ArrayData::U8(_) => format!("|{}", array.data.code()),
         ArrayData::Text(_) => format!("<U{units}"),
+        // numpy has no such type; every value of it is one of f4 too.
+        ArrayData::BF16(_) => "<f4".to_owned(),
         _ => format!("<{}", array.data.code()),
     };
     let sizes: Vec<String> = array.shape.iter().map(usize::to_string).collect();
@@ -121,6 +124,7 @@ pub fn npy_bytes(array: &Array) -> Vec<u8> {
         ArrayData::I64(v) => put!(v),
         ArrayData::U64(v) => put!(v),
         ArrayData::F16(v) => put!(v),
+        ArrayData::BF16(v) => v.iter().for_each(|value| out.extend_from_slice(&value.to_f32().to_le_bytes())),
         ArrayData::F32(v) => put!(v),
         ArrayData::F64(v) => put!(v),
         ArrayData::Text(v) => {

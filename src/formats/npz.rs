@@ -1,40 +1,31 @@
 //! npz archives: zip files of npy members. Members are inflated when they are asked for, so one broken or
 //! unneeded member does not matter to those who want another.
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
 use super::array::Array;
 use super::atomic::write_atomic;
-use super::error::{FormatError, Limits, read_file};
+use super::error::{FormatError, Limits, read_bytes};
 use super::npy::{describe, npy_bytes, parse_npy};
+use super::zip_reader::{self, Entry};
 
 /// Members smaller than this are stored, larger ones deflated.
 const STORE_BELOW: usize = 4096;
 
-#[derive(Clone)]
-struct Bytes(Arc<Vec<u8>>);
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 struct Member {
     name: String,
-    index: usize,
+    entry: Entry,
     array: OnceLock<Result<Array, FormatError>>,
 }
 
 /// The arrays of an npz file, in the file's order.
 pub struct Npz {
-    archive: ZipArchive<Cursor<Bytes>>,
+    bytes: Vec<u8>,
     members: Vec<Member>,
     path: PathBuf,
     limits: Limits,
@@ -55,7 +46,7 @@ impl Npz {
     /// # Errors
     /// `Malformed`, `Unsafe`, `Value` (encrypted, unknown compression), `Missing` (no file), `Io`.
     pub fn read(path: &Path) -> Result<Self, FormatError> {
-        Self::from_bytes(read_file(path)?, path)
+        Self::from_bytes(read_bytes(path)?, path)
     }
 
     /// As [`Npz::read`]; `name` is what errors call the file.
@@ -79,38 +70,14 @@ impl Npz {
         if !bytes.starts_with(b"PK") {
             return Err(FormatError::malformed(format!("not an npz archive ({})", describe(&bytes))));
         }
-        let size = bytes.len() as u64;
-        let archive = ZipArchive::new(Cursor::new(Bytes(Arc::new(bytes)))).map_err(zip_error)?;
-        if archive.len() as u64 > limits.max_entries {
-            return Err(FormatError::unsafe_input(format!("{} members pass the limit", archive.len())));
-        }
-        if archive.has_duplicate_names() {
-            return Err(FormatError::malformed("two members of the same name"));
-        }
-        let mut members = Vec::new();
-        let mut total = 0u64;
-        for index in 0..archive.len() {
-            let entry = archive.by_index_data(index).map_err(zip_error)?;
-            let name = archive
-                .name_for_index(index)
-                .ok_or_else(|| FormatError::malformed("a member without a name"))?
-                .map_err(zip_error)?;
-            check_name(&name)?;
-            if entry.compressed_size() > size {
-                return Err(FormatError::malformed(format!("member `{name}` is longer than the file")));
-            }
-            total = total.saturating_add(entry.size());
-            if entry.size() > limits.max_array_bytes || total > limits.max_total_bytes {
-                return Err(FormatError::unsafe_input(format!(
-                    "member `{name}` of {} bytes passes the limit",
-                    entry.size()
-                )));
-            }
-            if let Some(key) = name.strip_suffix(".npy") {
-                members.push(Member { name: key.to_owned(), index, array: OnceLock::new() });
-            }
-        }
-        Ok(Self { archive, members, path, limits })
+        let members = zip_reader::entries(&bytes, &limits)?
+            .into_iter()
+            .filter_map(|entry| {
+                let name = entry.name.strip_suffix(".npy")?.to_owned();
+                Some(Member { name, entry, array: OnceLock::new() })
+            })
+            .collect();
+        Ok(Self { bytes, members, path, limits })
     }
 
     /// Names of the arrays, in the file's order.
@@ -138,7 +105,7 @@ impl Npz {
         member
             .array
             .get_or_init(|| {
-                self.inflate(member.index)
+                zip_reader::read(&self.bytes, &member.entry)
                     .and_then(|bytes| parse_npy(&bytes, &self.limits))
                     .map_err(|error| error.within(&format!("array `{name}`")).at(&self.path))
             })
@@ -172,53 +139,13 @@ impl Npz {
         let member = self
             .member(name)
             .ok_or_else(|| FormatError::missing(format!("no array `{name}`")).at(&self.path))?;
-        self.inflate(member.index).map_err(|error| error.at(&self.path))
+        zip_reader::read(&self.bytes, &member.entry)
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|error| error.at(&self.path))
     }
 
     fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
-    }
-
-    fn inflate(&self, index: usize) -> Result<Vec<u8>, FormatError> {
-        let mut archive = self.archive.clone();
-        let file = archive.by_index(index).map_err(zip_error)?;
-        let size = file.size();
-        // Grown with the data, never to the promised size alone: a small file may promise a lot.
-        let mut bytes = Vec::with_capacity(size.min(1 << 20) as usize);
-        file.take(size + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| FormatError::malformed(format!("cannot be inflated ({error})")))?;
-        if bytes.len() as u64 != size {
-            return Err(FormatError::malformed(format!(
-                "{size} bytes are promised, {} are there",
-                bytes.len()
-            )));
-        }
-        Ok(bytes)
-    }
-}
-
-/// Names are keys only, but those that play tricks are refused.
-fn check_name(name: &str) -> Result<(), FormatError> {
-    let drive = name.as_bytes().get(1) == Some(&b':');
-    let tricky = name.starts_with('/')
-        || name.contains(['\\', '\0'])
-        || drive
-        || name.split('/').any(|part| part == "..");
-    if tricky {
-        return Err(FormatError::unsafe_input(format!("a member named {name:?}")));
-    }
-    Ok(())
-}
-
-fn zip_error(error: ZipError) -> FormatError {
-    match error {
-        ZipError::UnsupportedArchive(_)
-        | ZipError::InvalidPassword
-        | ZipError::CompressionMethodNotSupported(_) => {
-            FormatError::value(format!("an archive of a kind that is not read ({error})"))
-        }
-        _ => FormatError::malformed(format!("a damaged archive ({error})")),
     }
 }
 

@@ -9,7 +9,7 @@ use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader};
 
 use super::atomic::write_atomic;
-use super::error::{FormatError, read_file};
+use super::error::{FormatError, read_bytes};
 use super::npy::describe;
 
 /// Larger pictures are refused: decoding one would take more memory than all the rest of the program.
@@ -52,7 +52,7 @@ impl Picture {
     /// `Value` (a variant that is not read).
     pub fn read(path: &Path) -> Result<Self, FormatError> {
         let mut picture =
-            read_file(path).and_then(|bytes| Self::from_bytes(&bytes)).map_err(|error| error.at(path))?;
+            read_bytes(path).and_then(|bytes| Self::from_bytes(&bytes)).map_err(|error| error.at(path))?;
         picture.path = Some(path.to_owned());
         Ok(picture)
     }

@@ -45,8 +45,6 @@ pub enum Failure {
     Refused { word: String, message: String },
     /// The case itself could not be used (a parameter is missing, an option is unknown).
     Broken(String),
-    /// A part of a kind that the program does not have yet; counted as skipped.
-    NotBuilt(&'static str),
 }
 
 pub type CaseResult = Result<Outputs, Failure>;

@@ -1,51 +1,108 @@
-//! Kind `formats`: files of numbers and the readers of data sets.
+//! Kinds of `body_model` that are files: numbers, pickles, checkpoints, and the readers of data sets.
 
+mod listing;
+
+use humanifold::formats::json::parse_json;
 use humanifold::formats::keypoint_json::{CocoKeypoints, OpenPosePerson};
+use humanifold::formats::matlab::parse_matlab;
 use humanifold::formats::motion::{Family, Motion};
-use humanifold::formats::npy::{holds_objects, parse_npy_objects, read_npy};
-use humanifold::formats::pickle::{Node, NodeId, Pickle};
-use humanifold::formats::{Array, ArrayData, Limits, Npz};
+use humanifold::formats::npy::{holds_objects, parse_npy, parse_npy_objects};
+use humanifold::formats::pickle::parse_pickle;
+use humanifold::formats::safetensors::SafeTensors;
+use humanifold::formats::torch::Torch;
+use humanifold::formats::{Limits, Npz};
 
 use crate::case::{Case, CaseResult, Failure, Kinds, Outputs};
+use listing::{Listing, escaped};
 
 pub fn kinds() -> Kinds {
-    vec![("formats", formats)]
+    vec![
+        ("formats", formats),
+        ("pickle_variants", formats),
+        ("torch_checkpoints", formats),
+        ("matlab", formats),
+        ("safetensors", formats),
+        ("unsafe_files", formats),
+    ]
 }
 
 fn formats(case: &Case) -> CaseResult {
     let input = case.file("input")?;
-    let bytes = || std::fs::read(input).map_err(Failure::broken);
-    match (case.text("op")?, case.text("format")?) {
-        ("load", "npy") => {
-            let mut listing = Listing::default();
-            let bytes = bytes()?;
-            if holds_objects(&bytes) {
-                listing.objects("/", &parse_npy_objects(&bytes, &Limits::default())?);
-            } else {
-                listing.array("/", &read_npy(input)?);
+    let bytes = std::fs::read(input).map_err(Failure::broken)?;
+    match case.text("op")? {
+        "load" => load(case.text("format")?, bytes, &limits(case)?),
+        "motion" => Ok(motion(&Motion::read(input)?)),
+        "coco_keypoints" => Ok(coco(&CocoKeypoints::parse(&bytes)?)),
+        "openpose" => Ok(openpose(&OpenPosePerson::parse_all(&bytes)?)),
+        op => Err(Failure::broken(format!("unknown op `{op}`"))),
+    }
+}
+
+/// The default limits with those that the case replaces.
+fn limits(case: &Case) -> Result<Limits, Failure> {
+    let mut limits = Limits::default();
+    if case.has_param("limits") {
+        let given = case.param("limits")?.as_object().ok_or_else(|| Failure::broken("limits are no dict"))?;
+        for (name, value) in given {
+            let value = value.as_u64().ok_or_else(|| Failure::broken(format!("limit `{name}`")))?;
+            match name.as_str() {
+                "max_array_bytes" => limits.max_array_bytes = value,
+                "max_total_bytes" => limits.max_total_bytes = value,
+                "max_entries" => limits.max_entries = value,
+                "max_depth" => limits.max_depth = value,
+                "max_nodes" => limits.max_nodes = value,
+                "max_int_bits" => limits.max_int_bits = value,
+                _ => return Err(Failure::broken(format!("no limit `{name}`"))),
             }
-            Ok(listing.finish())
         }
-        ("load", "npz") => {
-            let npz = Npz::read(input)?;
-            let mut listing = Listing::default();
+    }
+    Ok(limits)
+}
+
+fn load(format: &str, bytes: Vec<u8>, limits: &Limits) -> CaseResult {
+    let mut listing = Listing::default();
+    match format {
+        "npy" if holds_objects(&bytes) => listing.values(&parse_npy_objects(&bytes, limits)?),
+        "npy" => listing.array("/", &parse_npy(&bytes, limits)?),
+        "npz" => {
+            let npz = Npz::with_limits(bytes, "input", *limits)?;
             listing.line("/", &["dict", &npz.names().count().to_string()]);
             for name in npz.names() {
                 let path = format!("/{}", escaped(name, true));
                 let member = npz.member_bytes(name)?;
                 if holds_objects(&member) {
-                    listing.objects(&path, &parse_npy_objects(&member, &Limits::default())?);
+                    let values = parse_npy_objects(&member, limits)?;
+                    listing.node(&path, &values, values.top(), None)?;
                 } else {
                     listing.array(&path, npz.get(name)?);
                 }
             }
-            Ok(listing.finish())
         }
-        ("motion", _) => Ok(motion(&Motion::read(input)?)),
-        ("coco_keypoints", _) => Ok(coco(&CocoKeypoints::parse(&bytes()?)?)),
-        ("openpose", _) => Ok(openpose(&OpenPosePerson::parse_all(&bytes()?)?)),
-        (op, format) => Err(Failure::broken(format!("unknown op `{op}` on `{format}`"))),
+        "pkl" => listing.values(&parse_pickle(&bytes, limits)?),
+        "mat" => listing.values(&parse_matlab(&bytes, limits)?),
+        "torch" => {
+            let torch = Torch::parse(bytes, limits)?;
+            listing.node("/", torch.values(), torch.values().top(), Some(&torch))?;
+        }
+        "safetensors" => {
+            let file = SafeTensors::parse(&bytes, limits)?;
+            let count = file.tensors.len() + usize::from(!file.metadata.is_empty());
+            listing.line("/", &["dict", &count.to_string()]);
+            if !file.metadata.is_empty() {
+                listing.line("/__metadata__", &["dict", &file.metadata.len().to_string()]);
+                for (key, text) in &file.metadata {
+                    let path = format!("/__metadata__/{}", escaped(key, true));
+                    listing.line(&path, &["str", &escaped(text, false)]);
+                }
+            }
+            for (name, array) in &file.tensors {
+                listing.array(&format!("/{}", escaped(name, true)), array);
+            }
+        }
+        "json" => drop(parse_json(&bytes)?),
+        other => return Err(Failure::broken(format!("unknown format `{other}`"))),
     }
+    Ok(listing.finish())
 }
 
 fn motion(motion: &Motion) -> Outputs {
@@ -97,122 +154,4 @@ fn openpose(people: &[OpenPosePerson]) -> Outputs {
         .f64("left_hand", &[count, 21, 3], part(people, |person| person.left_hand))
         .f64("right_hand", &[count, 21, 3], part(people, |person| person.right_hand))
         .f64("face", &[count, 70, 3], part(people, |person| person.face))
-}
-
-/// The text form of a loaded file, one line a node, with its arrays beside it.
-#[derive(Default)]
-struct Listing {
-    text: String,
-    arrays: Vec<Array>,
-}
-
-impl Listing {
-    fn line(&mut self, path: &str, fields: &[&str]) {
-        self.text.push_str(path);
-        for field in fields {
-            self.text.push('\t');
-            self.text.push_str(field);
-        }
-        self.text.push('\n');
-    }
-
-    fn array(&mut self, path: &str, array: &Array) {
-        let shape = shape_text(&array.shape);
-        if let ArrayData::Text(texts) = &array.data {
-            self.line(path, &["strs", &shape]);
-            let parent = path.trim_end_matches('/');
-            for (at, text) in texts.iter().enumerate() {
-                self.line(&format!("{parent}/[{at}]"), &["str", &escaped(text, false)]);
-            }
-        } else {
-            let index = self.arrays.len().to_string();
-            self.line(path, &["array", array.data.code(), &shape, &index]);
-            self.arrays.push(array.clone());
-        }
-    }
-
-    fn objects(&mut self, path: &str, pickle: &Pickle) {
-        self.node(path, pickle, pickle.top());
-    }
-
-    fn node(&mut self, path: &str, pickle: &Pickle, id: NodeId) {
-        let parent = path.trim_end_matches('/');
-        match pickle.get(id) {
-            Node::None => self.line(path, &["none"]),
-            Node::Bool(value) => self.line(path, &["bool", if *value { "true" } else { "false" }]),
-            Node::Int(value) => self.line(path, &["int", &value.to_string()]),
-            Node::Float(value) => {
-                let bits = if value.is_nan() { 0x7ff8_0000_0000_0000 } else { value.to_bits() };
-                self.line(path, &["float", &format!("{bits:016x}")]);
-            }
-            Node::Text(text) => self.line(path, &["str", &escaped(text, false)]),
-            Node::Bytes(bytes) => {
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                self.line(path, &["bytes", &hex]);
-            }
-            Node::List(items) => {
-                self.line(path, &["list", &items.len().to_string()]);
-                self.items(parent, pickle, items);
-            }
-            Node::Tuple(items) => {
-                self.line(path, &["tuple", &items.len().to_string()]);
-                self.items(parent, pickle, items);
-            }
-            Node::Set(items) => self.line(path, &["set", &items.len().to_string()]),
-            Node::Objects { shape, items } => {
-                self.line(path, &["objs", &shape_text(shape)]);
-                self.items(parent, pickle, items);
-            }
-            Node::Dict(entries) => {
-                self.line(path, &["dict", &entries.len().to_string()]);
-                for (at, &(key, value)) in entries.iter().enumerate() {
-                    let component = match pickle.get(key) {
-                        Node::Text(text) => escaped(text, true),
-                        Node::Int(number) => format!("#{number}"),
-                        _ => format!("?{at}"),
-                    };
-                    self.node(&format!("{parent}/{component}"), pickle, value);
-                }
-            }
-            Node::Array(array) => self.array(path, array),
-            Node::Name(_) | Node::Type { .. } | Node::EmptyArray => self.line(path, &["unfinished"]),
-        }
-    }
-
-    fn items(&mut self, parent: &str, pickle: &Pickle, items: &[NodeId]) {
-        for (at, &item) in items.iter().enumerate() {
-            self.node(&format!("{parent}/[{at}]"), pickle, item);
-        }
-    }
-
-    fn finish(self) -> Outputs {
-        let bytes = self.text.into_bytes();
-        let outputs = Outputs::new().u8("tree", &[bytes.len()], bytes);
-        self.arrays
-            .into_iter()
-            .enumerate()
-            .fold(outputs, |outputs, (at, array)| outputs.array(&format!("arr_{at}"), array))
-    }
-}
-
-fn shape_text(shape: &[usize]) -> String {
-    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-    if sizes.is_empty() { "-".to_owned() } else { sizes.join(",") }
-}
-
-fn escaped(text: &str, key: bool) -> String {
-    let mut out = String::new();
-    for letter in text.chars() {
-        match letter {
-            '\\' => out.push_str("\\\\"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '/' if key => out.push_str("\\/"),
-            control if (control as u32) < 32 || control as u32 == 127 => {
-                out.push_str(&format!("\\x{:02x}", control as u32));
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -32,12 +32,16 @@ pub fn kinds() -> Kinds {
 
 /// Sizes of a case's network, with the encoder's width.
 fn config(case: &Case) -> Result<(FlowConfig, usize), Failure> {
+    sizes(case, case.param("config")?)
+}
+
+/// As [`config`], from any list of sizes.
+pub fn sizes(case: &Case, given: &Value) -> Result<(FlowConfig, usize), Failure> {
     let default = FlowConfig::default();
     let parents = match case.has_param("parents") {
         true => case.numbers("parents")?.into_iter().map(|p| p as i32).collect(),
         false => SMPL_PARENTS.to_vec(),
     };
-    let given = case.param("config")?;
     if given.as_str() == Some("default") {
         return Ok((FlowConfig { parents, ..default }, 64));
     }

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use burn::store::{ModuleStore, PytorchStore, bridge};
+use crate::formats::FormatError;
+use crate::formats::recognise::{self, Content};
+use crate::formats::torch::Torch;
+use crate::formats::values::TensorRef;
 
 /// A safetensors header longer than this is not looked through.
 const LONGEST_HEADER: u64 = 1 << 24;
@@ -23,14 +26,32 @@ pub struct StateDict(pub BTreeMap<String, StateTensor>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
+    /// Tensors that are missing or too much.
     #[error("these weights are not of this network: {0}")]
     Tensors(String),
+    /// Tensors of other sizes.
+    #[error("these weights are not of this network: {0}")]
+    Shape(String),
     #[error("{0}")]
     Config(String),
-    #[error("not a readable checkpoint: {reason}: {path}")]
-    Checkpoint { reason: String, path: PathBuf },
+    /// A checkpoint that cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] FormatError),
     #[error(transparent)]
     File(#[from] crate::tensors::TensorError),
+}
+
+impl WeightsError {
+    /// One word for tests and machine-readable output.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Tensors(_) => "missing",
+            Self::Shape(_) => "shape",
+            Self::Config(_) => "value",
+            Self::Checkpoint(error) => error.word(),
+            Self::File(_) => "malformed",
+        }
+    }
 }
 
 /// Whether a file begins as `torch.save` writes them: a zip or a bare pickle, as opposed to the length that a
@@ -62,42 +83,58 @@ impl StateDict {
     /// its top level) or a safetensors file. Whole-number tensors (counters) are left out.
     ///
     /// # Errors
-    /// Where the file cannot be read or is neither.
+    /// Where the file cannot be read, or is neither.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
-        let failed = |reason: &dyn std::fmt::Display| WeightsError::Checkpoint {
-            reason: reason.to_string(),
-            path: path.to_path_buf(),
-        };
-        let mut state = Self::default();
-        if is_torch(&mut std::fs::File::open(path).map_err(|error| failed(&error))?) {
-            for key in [Some("best_model_state_dict"), Some("model_state_dict"), None] {
-                let store = PytorchStore::from_file(path).map_indices_contiguous(false);
-                let mut store = match key {
-                    Some(key) => store.with_top_level_key(key),
-                    None => store,
-                };
-                let tensors = match store.get_all_tensors() {
-                    Ok(tensors) if !tensors.is_empty() => tensors,
-                    Err(error) if key.is_none() => return Err(failed(&error)),
-                    _ => continue,
-                };
-                for (name, tensor) in tensors {
-                    if tensor.dtype.is_float() {
-                        let data = bridge::into_data(tensor.clone()).map_err(|error| failed(&error))?;
-                        let shape = data.shape().to_vec();
-                        let values = data
-                            .convert::<f32>()
-                            .try_into_vec::<f32>()
-                            .map_err(|error| failed(&format!("{error:?}")))?;
-                        state.insert(name, &shape, values);
-                    }
-                }
-                return Ok(state);
-            }
-            return Err(failed(&"it holds no tensors"));
+        let torch = std::fs::File::open(path).is_ok_and(|mut file| is_torch(&mut file));
+        if torch {
+            let torch = Torch::read(path)?;
+            return Self::of_checkpoint(&torch).map_err(|error| error.at(path).into());
         }
+        let mut state = Self::default();
         for tensor in crate::tensors::weights::read(path)?.tensors {
             state.insert(&tensor.name, &tensor.shape, tensor.values);
+        }
+        Ok(state)
+    }
+
+    /// The tensors of a checkpoint that are for use: the best epoch's where it keeps them apart.
+    fn of_checkpoint(torch: &Torch) -> Result<Self, FormatError> {
+        let values = torch.values();
+        let keys: Vec<&str> = values.entries(values.top()).iter().map(|(key, _)| *key).collect();
+        match recognise::by_keys(&keys) {
+            None | Some(Content::HumaniflowWeights) => {}
+            Some(other) => {
+                return Err(FormatError::value(format!(
+                    "no weights of HuManiFlow: this is {}",
+                    other.description()
+                )));
+            }
+        }
+        for key in ["best_model_state_dict", "model_state_dict"] {
+            if keys.contains(&key) {
+                return Self::of_tensors(torch, torch.state_dict(key)?);
+            }
+        }
+        let bare = torch.bare_state_dict().ok_or_else(|| {
+            FormatError::missing(format!(
+                "no `best_model_state_dict` in this checkpoint (there are: {})",
+                keys.join(", ")
+            ))
+        })?;
+        Self::of_tensors(torch, bare)
+    }
+
+    /// Tensors of a checkpoint by name; whole-number ones are left out.
+    ///
+    /// # Errors
+    /// `Malformed` where a tensor's record is damaged.
+    pub fn of_tensors(torch: &Torch, tensors: Vec<(String, &TensorRef)>) -> Result<Self, FormatError> {
+        let mut state = Self::default();
+        for (name, tensor) in tensors {
+            let array = torch.tensor(tensor).map_err(|error| error.within(&format!("tensor `{name}`")))?;
+            if !array.is_integer() {
+                state.insert(&name, &array.shape, array.to_f32()?);
+            }
         }
         Ok(state)
     }
@@ -118,11 +155,15 @@ impl StateDict {
     /// Names everything that is missing, too much or of another shape.
     pub fn check(&self, expected: &[(String, Vec<usize>)], others: &[&str]) -> Result<(), WeightsError> {
         let mut problems = Vec::new();
+        let mut only_sizes = true;
         let wanted: BTreeMap<&str, &Vec<usize>> =
             expected.iter().map(|(name, shape)| (name.as_str(), shape)).collect();
         for (name, shape) in &wanted {
             match self.0.get(*name) {
-                None => problems.push(format!("`{name}` is missing")),
+                None => {
+                    only_sizes = false;
+                    problems.push(format!("`{name}` is missing"));
+                }
                 Some(tensor) if &tensor.shape != *shape => {
                     problems.push(format!("`{name}` is {:?}, must be {shape:?}", tensor.shape));
                 }
@@ -134,6 +175,7 @@ impl StateDict {
         }
         for name in self.0.keys() {
             if !wanted.contains_key(name.as_str()) && !others.iter().any(|prefix| name.starts_with(prefix)) {
+                only_sizes = false;
                 problems.push(format!("`{name}` is not expected"));
             }
         }
@@ -145,6 +187,7 @@ impl StateDict {
         if count > problems.len() {
             problems.push(format!("and {} more", count - problems.len()));
         }
-        Err(WeightsError::Tensors(problems.join("; ")))
+        let problems = problems.join("; ");
+        Err(if only_sizes { WeightsError::Shape(problems) } else { WeightsError::Tensors(problems) })
     }
 }

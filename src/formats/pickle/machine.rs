@@ -1,34 +1,111 @@
 //! The stack machine: opcodes to nodes.
+//! One file because the table of opcodes is one `match`, and its little readers belong to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
-use super::objects::{named, unescaped};
-use super::{Node, NodeId, malformed};
+use super::keys::Index;
+use super::names::{Name, TorchName, named};
+use super::text::{long, quoted, raw_unicode, whole};
+use super::{malformed, objects};
 use crate::formats::error::{FormatError, Limits};
+use crate::formats::items::Element;
+use crate::formats::values::{Node, NodeId, Values};
 
-pub(super) struct Machine<'a> {
+/// Byte strings longer than this stay where they are in the file until they are asked for.
+const LEFT_IN_PLACE: usize = 64;
+
+/// What stands in the table only while a pickle is read.
+#[derive(Clone, Debug)]
+pub enum Unfinished {
+    /// A name from the list, not yet called.
+    Name(Name),
+    /// numpy's type: its code and the mark of its byte order.
+    Type { code: String, order: char },
+    /// An array that BUILD has not filled yet.
+    Array,
+    /// An object of that class without its state.
+    Object(Name),
+    /// A long byte string of the file; text where Python 2 wrote it.
+    Raw { bytes: Raw, text: bool },
+    /// A checkpoint's storage, or the part of one that a view is.
+    Storage { index: usize, offset: usize, count: usize },
+}
+
+#[derive(Clone, Debug)]
+pub enum Raw {
+    InPlace(Range<usize>),
+    Own(Vec<u8>),
+}
+
+/// Which names and opcodes there are beyond the common ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::formats) enum Loader {
+    Plain,
+    Torch,
+}
+
+/// A storage that a checkpoint's pickle names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::formats) struct StorageId {
+    pub key: String,
+    pub element: Element,
+    /// In elements.
+    pub count: usize,
+}
+
+pub(in crate::formats) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
+    pub(super) limits: &'a Limits,
+    /// Bytes that arrays may still take.
+    budget: u64,
+    pub(super) loader: Loader,
     pub(super) nodes: Vec<Node>,
     /// `None` is a mark.
     stack: Vec<Option<NodeId>>,
     memo: HashMap<u64, NodeId>,
+    pub(super) indices: HashMap<NodeId, Index>,
+    /// Dicts whose attributes BUILD may give.
+    pub(super) ordered: HashSet<NodeId>,
+    pub(super) storages: Vec<StorageId>,
+    pub(super) storage_of_key: HashMap<String, usize>,
 }
 
 impl<'a> Machine<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), memo: HashMap::new() }
+    pub fn new(bytes: &'a [u8], limits: &'a Limits, loader: Loader) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            limits,
+            budget: limits.budget(bytes.len()),
+            loader,
+            nodes: vec![Node::None, Node::Bool(true), Node::Bool(false)],
+            stack: Vec::new(),
+            memo: HashMap::new(),
+            indices: HashMap::new(),
+            ordered: HashSet::new(),
+            storages: Vec::new(),
+            storage_of_key: HashMap::new(),
+        }
+    }
+
+    /// Where the next byte is read.
+    pub fn position(&self) -> usize {
+        self.at
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], FormatError> {
         let end = self.at.checked_add(count).ok_or_else(|| malformed("a length overflows"))?;
-        let part = self.bytes.get(self.at..end).ok_or_else(|| malformed("it ends early"))?;
+        let part = self.bytes.get(self.at..end).ok_or_else(|| {
+            malformed(&format!("{count} bytes are promised at {}, it ends at {}", self.at, self.bytes.len()))
+        })?;
         self.at = end;
         Ok(part)
     }
 
     fn byte(&mut self) -> Result<u8, FormatError> {
-        Ok(self.take(1)?[0])
+        self.take(1).map(|bytes| bytes[0])
     }
 
     /// A little-endian number of up to eight bytes.
@@ -36,28 +113,37 @@ impl<'a> Machine<'a> {
         Ok(self.take(bytes)?.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
     }
 
+    /// As many bytes as a number of `bytes` bytes says.
     fn counted(&mut self, bytes: usize) -> Result<&'a [u8], FormatError> {
         let length = self.number(bytes)?;
         self.take(usize::try_from(length).map_err(|_| malformed("a length overflows"))?)
     }
 
-    fn line(&mut self) -> Result<&'a str, FormatError> {
+    fn raw_line(&mut self) -> Result<&'a [u8], FormatError> {
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| malformed("it ends early"))?;
+        let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| malformed("a cut line"))?;
         self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).map_err(|_| malformed("a line that is no text"))
+        Ok(&rest[..end])
     }
 
-    fn push(&mut self, node: Node) {
+    fn line(&mut self) -> Result<&'a str, FormatError> {
+        std::str::from_utf8(self.raw_line()?).map_err(|_| malformed("a line that is no text"))
+    }
+
+    fn push(&mut self, node: Node) -> Result<(), FormatError> {
+        if self.nodes.len() as u64 > self.limits.max_nodes.saturating_mul(2) {
+            return Err(FormatError::unsafe_input(format!("more than {} values", self.limits.max_nodes)));
+        }
         self.nodes.push(node);
         self.stack.push(Some(self.nodes.len() - 1));
+        Ok(())
     }
 
     fn pop(&mut self) -> Result<NodeId, FormatError> {
         self.stack.pop().flatten().ok_or_else(|| malformed("a value is missing"))
     }
 
-    fn last(&self) -> Result<NodeId, FormatError> {
+    pub(super) fn last(&self) -> Result<NodeId, FormatError> {
         self.stack.last().copied().flatten().ok_or_else(|| malformed("a value is missing"))
     }
 
@@ -77,37 +163,74 @@ impl<'a> Machine<'a> {
         Ok(items)
     }
 
-    fn latin1(bytes: &[u8]) -> Node {
-        Node::Text(bytes.iter().map(|&byte| byte as char).collect())
-    }
-
-    fn utf8(bytes: &[u8]) -> Result<Node, FormatError> {
-        std::str::from_utf8(bytes)
-            .map(|text| Node::Text(text.to_owned()))
-            .map_err(|_| malformed("text that is not UTF-8"))
-    }
-
-    fn long(bytes: &[u8], limits: &Limits) -> Result<Node, FormatError> {
-        if bytes.len() as u64 * 8 > limits.max_int_bits {
-            return Err(FormatError::unsafe_input("an integer with too many bits"));
+    /// The node itself, stand-ins followed.
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        match self.nodes.get(id) {
+            Some(Node::Same(other)) => self.nodes.get(*other).unwrap_or(&Node::None),
+            Some(node) => node,
+            None => &Node::None,
         }
-        if bytes.len() > 16 {
-            return Err(FormatError::value("an integer of more than 128 bits"));
-        }
-        let fill = if bytes.last().is_some_and(|&byte| byte >= 0x80) { 0xff } else { 0 };
-        let mut all = [fill; 16];
-        all[..bytes.len()].copy_from_slice(bytes);
-        Ok(Node::Int(i128::from_le_bytes(all)))
     }
 
-    pub fn run(&mut self, limits: &Limits) -> Result<NodeId, FormatError> {
+    /// The bytes of a byte string, short or long, or of Python 2's text.
+    pub(super) fn bytes_of(&self, id: NodeId) -> Option<std::borrow::Cow<'_, [u8]>> {
+        match self.node(id) {
+            Node::Bytes(bytes) => Some(bytes.into()),
+            Node::Text(text) => objects::latin1_bytes(text).ok().map(Into::into),
+            Node::Unfinished(Unfinished::Raw { bytes: Raw::InPlace(range), .. }) => {
+                self.bytes.get(range.clone()).map(Into::into)
+            }
+            Node::Unfinished(Unfinished::Raw { bytes: Raw::Own(bytes), .. }) => Some(bytes.into()),
+            _ => None,
+        }
+    }
+
+    /// Takes `bytes` from what arrays may take.
+    pub(super) fn spend(&mut self, bytes: u64) -> Result<(), FormatError> {
+        if bytes > self.limits.max_array_bytes {
+            return Err(FormatError::unsafe_input(format!("an array of {bytes} bytes passes the limit")));
+        }
+        self.budget = self.budget.checked_sub(bytes).ok_or_else(|| {
+            FormatError::unsafe_input("its arrays take more memory than a file of this size may ask for")
+        })?;
+        Ok(())
+    }
+
+    /// A byte string of the file, or Python 2's text.
+    fn push_bytes(&mut self, length: usize, text: bool) -> Result<(), FormatError> {
+        let start = self.at;
+        let bytes = self.take(length)?;
+        self.push(if length > LEFT_IN_PLACE {
+            Node::Unfinished(Unfinished::Raw { bytes: Raw::InPlace(start..start + length), text })
+        } else if text {
+            Node::Text(bytes.iter().map(|&byte| byte as char).collect())
+        } else {
+            Node::Bytes(bytes.to_vec())
+        })
+    }
+
+    fn push_counted(&mut self, bytes: usize, text: bool) -> Result<(), FormatError> {
+        let length = self.number(bytes)?;
+        self.push_bytes(usize::try_from(length).map_err(|_| malformed("a length overflows"))?, text)
+    }
+
+    fn push_utf8(&mut self, bytes: usize) -> Result<(), FormatError> {
+        let bytes = self.counted(bytes)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed("text that is not UTF-8"))?;
+        self.push(Node::Text(text.to_owned()))
+    }
+
+    pub fn run(&mut self) -> Result<NodeId, FormatError> {
         loop {
+            let at = self.at;
             let opcode = self.byte()?;
             match opcode {
                 0x80 => {
                     let protocol = self.byte()?;
                     if protocol > 5 {
-                        return Err(FormatError::value(format!("pickle protocol {protocol} is not known")));
+                        return Err(FormatError::value(format!(
+                            "pickle protocol {protocol}: 0 to 5 are read"
+                        )));
                     }
                 }
                 0x95 => drop(self.take(8)?),
@@ -119,128 +242,104 @@ impl<'a> Machine<'a> {
                     let last = self.last()?;
                     self.stack.push(Some(last));
                 }
-                b'N' => self.push(Node::None),
-                0x88 => self.push(Node::Bool(true)),
-                0x89 => self.push(Node::Bool(false)),
-                b'I' => {
-                    let node = match self.line()? {
-                        "00" => Node::Bool(false),
-                        "01" => Node::Bool(true),
-                        text => text.trim().parse().map(Node::Int).map_err(|_| malformed("a bad number"))?,
-                    };
-                    self.push(node);
-                }
+                b'N' => self.stack.push(Some(0)),
+                0x88 => self.stack.push(Some(1)),
+                0x89 => self.stack.push(Some(2)),
+                b'I' => match self.line()? {
+                    "00" => self.stack.push(Some(2)),
+                    "01" => self.stack.push(Some(1)),
+                    text => self.push(whole(text)?)?,
+                },
                 b'L' => {
                     let text = self.line()?;
-                    let digits = text.strip_suffix('L').unwrap_or(text);
-                    let node = digits.parse().map(Node::Int).map_err(|_| malformed("a bad number"))?;
-                    self.push(node);
+                    self.push(whole(text.strip_suffix('L').unwrap_or(text))?)?;
                 }
                 b'F' => {
-                    let node = self
-                        .line()?
-                        .trim()
-                        .parse()
-                        .map(Node::Float)
-                        .map_err(|_| malformed("a bad number"))?;
-                    self.push(node);
+                    let text = self.line()?;
+                    let value = text.trim().parse().map_err(|_| malformed("a bad number"))?;
+                    self.push(Node::Float(value))?;
                 }
                 b'J' => {
                     let value = self.number(4)? as u32 as i32;
-                    self.push(Node::Int(value.into()));
+                    self.push(Node::Int(value.into()))?;
                 }
-                b'K' => {
-                    let value = self.number(1)?;
-                    self.push(Node::Int(value.into()));
+                b'K' | b'M' => {
+                    let value = self.number(if opcode == b'K' { 1 } else { 2 })?;
+                    self.push(Node::Int(value.into()))?;
                 }
-                b'M' => {
-                    let value = self.number(2)?;
-                    self.push(Node::Int(value.into()));
-                }
-                0x8a => {
-                    let node = Self::long(self.counted(1)?, limits)?;
-                    self.push(node);
-                }
-                0x8b => {
-                    let node = Self::long(self.counted(4)?, limits)?;
-                    self.push(node);
+                0x8a | 0x8b => {
+                    let bytes = self.counted(if opcode == 0x8a { 1 } else { 4 })?;
+                    self.push(long(bytes, self.limits)?)?;
                 }
                 b'G' => {
-                    let bytes: [u8; 8] = self.take(8)?.try_into().map_err(|_| malformed("it ends early"))?;
-                    self.push(Node::Float(f64::from_be_bytes(bytes)));
+                    let bits = self.take(8)?.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte));
+                    self.push(Node::Float(f64::from_bits(bits)))?;
                 }
-                b'T' => {
-                    let node = Self::latin1(self.counted(4)?);
-                    self.push(node);
+                b'T' => self.push_counted(4, true)?,
+                b'U' => self.push_counted(1, true)?,
+                b'X' => self.push_utf8(4)?,
+                0x8c => self.push_utf8(1)?,
+                0x8d => self.push_utf8(8)?,
+                b'B' => self.push_counted(4, false)?,
+                b'C' => self.push_counted(1, false)?,
+                0x8e | 0x96 => self.push_counted(8, false)?,
+                b'S' => {
+                    let bytes = quoted(self.raw_line()?)?;
+                    self.push(if bytes.len() > LEFT_IN_PLACE {
+                        Node::Unfinished(Unfinished::Raw { bytes: Raw::Own(bytes), text: true })
+                    } else {
+                        Node::Text(bytes.iter().map(|&byte| byte as char).collect())
+                    })?;
                 }
-                b'U' => {
-                    let node = Self::latin1(self.counted(1)?);
-                    self.push(node);
+                b'V' => {
+                    let text = raw_unicode(self.raw_line()?)?;
+                    self.push(Node::Text(text))?;
                 }
-                b'X' => {
-                    let node = Self::utf8(self.counted(4)?)?;
-                    self.push(node);
-                }
-                0x8c => {
-                    let node = Self::utf8(self.counted(1)?)?;
-                    self.push(node);
-                }
-                0x8d => {
-                    let node = Self::utf8(self.counted(8)?)?;
-                    self.push(node);
-                }
-                b'B' => {
-                    let node = Node::Bytes(self.counted(4)?.to_vec());
-                    self.push(node);
-                }
-                b'C' => {
-                    let node = Node::Bytes(self.counted(1)?.to_vec());
-                    self.push(node);
-                }
-                0x8e | 0x96 => {
-                    let node = Node::Bytes(self.counted(8)?.to_vec());
-                    self.push(node);
-                }
-                b']' => self.push(Node::List(Vec::new())),
-                b'}' => self.push(Node::Dict(Vec::new())),
-                b')' => self.push(Node::Tuple(Vec::new())),
-                0x8f => self.push(Node::Set(Vec::new())),
+                b']' => self.push(Node::List(Vec::new()))?,
+                b'}' => self.push(Node::Dict(Vec::new()))?,
+                b')' => self.push(Node::Tuple(Vec::new()))?,
+                0x8f => self.push(Node::Set(Vec::new()))?,
                 b'l' => {
                     let items = self.pop_mark()?;
-                    self.push(Node::List(items));
+                    self.push(Node::List(items))?;
                 }
                 b't' => {
                     let items = self.pop_mark()?;
-                    self.push(Node::Tuple(items));
+                    self.push(Node::Tuple(items))?;
                 }
                 0x91 => {
                     let items = self.pop_mark()?;
-                    self.push(Node::Set(items));
+                    let set = self.set_of(&items)?;
+                    self.push(Node::Set(set))?;
                 }
                 b'd' => {
                     let items = self.pop_mark()?;
-                    self.push(Node::Dict(Vec::new()));
+                    self.push(Node::Dict(Vec::new()))?;
                     self.set_items(&items)?;
                 }
                 0x85 => {
                     let items = self.popped::<1>()?;
-                    self.push(Node::Tuple(items.to_vec()));
+                    self.push(Node::Tuple(items.to_vec()))?;
                 }
                 0x86 => {
                     let items = self.popped::<2>()?;
-                    self.push(Node::Tuple(items.to_vec()));
+                    self.push(Node::Tuple(items.to_vec()))?;
                 }
                 0x87 => {
                     let items = self.popped::<3>()?;
-                    self.push(Node::Tuple(items.to_vec()));
+                    self.push(Node::Tuple(items.to_vec()))?;
                 }
-                b'a' => {
-                    let items = self.popped::<1>()?;
-                    self.append(&items)?;
+                b'a' | b'e' => {
+                    let items = if opcode == b'a' { vec![self.pop()?] } else { self.pop_mark()? };
+                    let target = self.last()?;
+                    match self.nodes.get_mut(target) {
+                        Some(Node::List(list)) => list.extend_from_slice(&items),
+                        _ => return Err(malformed("an item for what is no list")),
+                    }
                 }
-                b'e' | 0x90 => {
+                0x90 => {
                     let items = self.pop_mark()?;
-                    self.append(&items)?;
+                    self.add_items(&items)?;
                 }
                 b's' => {
                     let items = self.popped::<2>()?;
@@ -250,132 +349,115 @@ impl<'a> Machine<'a> {
                     let items = self.pop_mark()?;
                     self.set_items(&items)?;
                 }
-                b'p' => {
-                    let index = self.line()?.parse().map_err(|_| malformed("a bad memo number"))?;
-                    self.remember(index)?;
+                b'p' | b'q' | b'r' | 0x94 => {
+                    let index = match opcode {
+                        b'p' => self.line()?.parse().map_err(|_| malformed("a bad memo number"))?,
+                        b'q' => self.number(1)?,
+                        b'r' => self.number(4)?,
+                        _ => self.memo.len() as u64,
+                    };
+                    let last = self.last()?;
+                    self.memo.insert(index, last);
                 }
-                b'q' => {
-                    let index = self.number(1)?;
-                    self.remember(index)?;
-                }
-                b'r' => {
-                    let index = self.number(4)?;
-                    self.remember(index)?;
-                }
-                0x94 => self.remember(self.memo.len() as u64)?,
-                b'g' => {
-                    let index = self.line()?.parse().map_err(|_| malformed("a bad memo number"))?;
-                    self.recall(index)?;
-                }
-                b'h' => {
-                    let index = self.number(1)?;
-                    self.recall(index)?;
-                }
-                b'j' => {
-                    let index = self.number(4)?;
-                    self.recall(index)?;
+                b'g' | b'h' | b'j' => {
+                    let index = match opcode {
+                        b'g' => self.line()?.parse().map_err(|_| malformed("a bad memo number"))?,
+                        b'h' => self.number(1)?,
+                        _ => self.number(4)?,
+                    };
+                    let id = *self.memo.get(&index).ok_or_else(|| malformed("an unknown memo number"))?;
+                    self.stack.push(Some(id));
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.push(Node::Name(named(module, name)?));
+                    let name = named(module, name, self.loader == Loader::Torch)?;
+                    self.push(Node::Unfinished(Unfinished::Name(name)))?;
                 }
                 0x93 => {
                     let [module, name] = self.popped::<2>()?;
-                    let name = match (&self.nodes[module], &self.nodes[name]) {
-                        (Node::Text(module), Node::Text(name)) => named(module, name)?,
+                    let name = match (self.node(module), self.node(name)) {
+                        (Node::Text(module), Node::Text(name)) => {
+                            named(module, name, self.loader == Loader::Torch)?
+                        }
                         _ => return Err(malformed("a name that is no text")),
                     };
-                    self.push(Node::Name(name));
+                    self.push(Node::Unfinished(Unfinished::Name(name)))?;
                 }
                 b'R' => {
                     let [name, arguments] = self.popped::<2>()?;
                     let node = self.call(name, arguments)?;
-                    self.push(node);
+                    let ordered = matches!(node, objects::Made::Ordered(_));
+                    self.push(node.into())?;
+                    if ordered {
+                        self.ordered.insert(self.last()?);
+                    }
+                }
+                0x81 => {
+                    let [class, arguments] = self.popped::<2>()?;
+                    let node = self.new_object(class, arguments)?;
+                    self.push(node)?;
                 }
                 b'b' => {
                     let [state] = self.popped::<1>()?;
                     let target = self.last()?;
-                    self.build(target, state, limits)?;
+                    self.build(target, state)?;
                 }
-                b'P' | b'Q' | b'i' | b'o' | 0x81 | 0x82 | 0x83 | 0x84 | 0x92 => {
+                b'Q' if self.loader == Loader::Torch => {
+                    let [id] = self.popped::<1>()?;
+                    let node = self.storage(id)?;
+                    self.push(node)?;
+                }
+                b'P' | b'Q' | b'i' | b'o' | 0x82 | 0x83 | 0x84 | 0x92 => {
                     return Err(FormatError::unsafe_input(format!(
-                        "pickle opcode {opcode:#04x} is never read"
+                        "opcode {opcode:#04x} at byte {at} of the pickle is never read; nothing of it was run"
                     )));
                 }
-                b'S' | b'V' => {
-                    let node = self.old_text(opcode)?;
-                    self.push(node);
-                }
-                _ => return Err(malformed("an unknown opcode")),
+                0x97 | 0x98 => return Err(malformed("a buffer that is not in the file")),
+                _ => return Err(malformed(&format!("unknown opcode {opcode:#04x} at byte {at}"))),
             }
         }
     }
 
-    /// Text of protocol 0: quoted with escapes, or with \u escapes.
-    fn old_text(&mut self, opcode: u8) -> Result<Node, FormatError> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| malformed("it ends early"))?;
-        self.at += end + 1;
-        let line: String = rest[..end].iter().map(|&byte| byte as char).collect();
-        if opcode == b'V' {
-            return unescaped(&line, false).map(Node::Text);
-        }
-        let quote = line.chars().next().filter(|quote| matches!(quote, '\'' | '"'));
-        let body = quote
-            .and_then(|quote| line.strip_prefix(quote)?.strip_suffix(quote))
-            .ok_or_else(|| malformed("a bad text"))?;
-        unescaped(body, true).map(Node::Text)
-    }
-
-    fn remember(&mut self, index: u64) -> Result<(), FormatError> {
-        let last = self.last()?;
-        self.memo.insert(index, last);
-        Ok(())
-    }
-
-    fn recall(&mut self, index: u64) -> Result<(), FormatError> {
-        let id = *self.memo.get(&index).ok_or_else(|| malformed("an unknown memo number"))?;
-        self.stack.push(Some(id));
-        Ok(())
-    }
-
-    fn append(&mut self, items: &[NodeId]) -> Result<(), FormatError> {
-        let target = self.last()?;
-        match &mut self.nodes[target] {
-            Node::List(list) | Node::Set(list) => list.extend_from_slice(items),
-            _ => return Err(malformed("an item for what is no list")),
-        }
-        Ok(())
-    }
-
-    fn set_items(&mut self, items: &[NodeId]) -> Result<(), FormatError> {
-        let target = self.last()?;
-        if !items.len().is_multiple_of(2) {
-            return Err(malformed("a key without a value"));
-        }
-        let mut entries = match &self.nodes[target] {
-            Node::Dict(entries) => entries.clone(),
-            _ => return Err(malformed("an entry for what is no dict")),
-        };
-        for &[key, value] in items.as_chunks::<2>().0 {
-            let known = match &self.nodes[key] {
-                Node::Text(text) => entries
-                    .iter()
-                    .position(|(id, _)| matches!(&self.nodes[*id], Node::Text(other) if other == text)),
-                Node::Int(number) => entries
-                    .iter()
-                    .position(|(id, _)| matches!(&self.nodes[*id], Node::Int(other) if other == number)),
-                Node::List(_) | Node::Dict(_) | Node::Set(_) => {
-                    return Err(malformed("a key that cannot be one"));
+    /// The finished value: names that are data become text, long texts are taken over, what was only met on the way
+    /// is dropped.
+    pub fn finish(mut self, top: NodeId) -> Result<(Values, Vec<StorageId>), FormatError> {
+        let nodes = std::mem::take(&mut self.nodes);
+        let mut values = Values::new(nodes, top);
+        let met = values.walk(self.limits)?;
+        for (id, met) in met.into_iter().enumerate() {
+            if !met {
+                values.set(id, Node::None);
+                continue;
+            }
+            let Node::Unfinished(unfinished) = values.get(id).clone() else { continue };
+            let node = match unfinished {
+                Unfinished::Raw { bytes, text } => {
+                    let bytes = match bytes {
+                        Raw::InPlace(range) => self.bytes.get(range).unwrap_or_default().to_vec(),
+                        Raw::Own(bytes) => bytes,
+                    };
+                    if text {
+                        Node::Text(bytes.iter().map(|&byte| byte as char).collect())
+                    } else {
+                        Node::Bytes(bytes)
+                    }
                 }
-                _ => None,
+                Unfinished::Name(Name::Torch(TorchName::Type(name))) => Node::Text(name.to_owned()),
+                Unfinished::Type { code, order } => {
+                    let mark = match code.as_bytes() {
+                        [_, b'1'] | [b'S' | b'O', ..] => '|',
+                        _ => order,
+                    };
+                    Node::Text(format!("{mark}{code}"))
+                }
+                Unfinished::Array => return Err(malformed("an array without its numbers")),
+                Unfinished::Object(_) => return Err(malformed("an object without its state")),
+                Unfinished::Name(_) | Unfinished::Storage { .. } => {
+                    return Err(FormatError::value("a class or a bare storage where data is expected"));
+                }
             };
-            match known {
-                Some(at) => entries[at].1 = value,
-                None => entries.push((key, value)),
-            }
+            values.set(id, node);
         }
-        self.nodes[target] = Node::Dict(entries);
-        Ok(())
+        Ok((values, self.storages))
     }
 }

@@ -1,141 +1,39 @@
 //! A restricted reader of Python's pickles: it builds values from a short list of names and refuses every other name
 //! at the opcode that names it. Nothing is ever run.
 //!
-//! bytes ──stack machine──▶ nodes (shared objects once) ──[`Pickle::get`]──▶ values
-//! Used for object arrays in npy and npz files.
+//! bytes ──stack machine──▶ nodes (shared objects once) ──[`Values`]──▶ body models, sequences, checkpoints
+//! Used for body models, object arrays in npy and npz files, and inside checkpoints.
 
+mod chumpy;
+mod keys;
 mod machine;
+mod names;
 mod objects;
+mod text;
 
-use super::array::Array;
 use super::error::{FormatError, Limits};
 use super::npy::describe;
-use machine::Machine;
+use super::values::Values;
+pub(super) use machine::Machine;
+pub use machine::Unfinished;
+pub(super) use machine::{Loader, StorageId};
 
-/// Index of a node in its [`Pickle`].
-pub type NodeId = usize;
-
-/// A value; children are other nodes.
-#[derive(Clone, Debug)]
-pub enum Node {
-    None,
-    Bool(bool),
-    Int(i128),
-    Float(f64),
-    /// Python 2's byte strings are latin-1 text.
-    Text(String),
-    Bytes(Vec<u8>),
-    List(Vec<NodeId>),
-    Tuple(Vec<NodeId>),
-    /// A key set twice keeps its first place and last value.
-    Dict(Vec<(NodeId, NodeId)>),
-    Set(Vec<NodeId>),
-    Array(Array),
-    /// An object array, row-major.
-    Objects {
-        shape: Vec<usize>,
-        items: Vec<NodeId>,
-    },
-    /// A name from the list, not yet called.
-    Name(Name),
-    /// numpy's type, filled in by BUILD.
-    Type {
-        code: String,
-        big_endian: bool,
-    },
-    /// An array that BUILD has not filled yet.
-    EmptyArray,
+/// Reads one pickle. Bytes after its end are ignored.
+///
+/// # Errors
+/// `Malformed`, `Unsafe` (names and opcodes that are never read, limits), `Value` (a variant that is not read).
+pub fn parse_pickle(bytes: &[u8], limits: &Limits) -> Result<Values, FormatError> {
+    check_start(bytes)?;
+    let mut machine = Machine::new(bytes, limits, Loader::Plain);
+    let top = machine.run()?;
+    machine.finish(top).map(|(values, _)| values)
 }
 
-/// Names that may occur.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    Reconstruct,
-    Scalar,
-    FromBuffer,
-    Ndarray,
-    Dtype,
-    Encode,
-    OrderedDict,
-    Set,
-    FrozenSet,
-    ByteArray,
-    /// Stands for a class that may be an argument, never called.
-    Argument,
-}
-
-/// A parsed pickle.
-#[derive(Debug)]
-pub struct Pickle {
-    nodes: Vec<Node>,
-    top: NodeId,
-}
-
-impl Pickle {
-    /// Bytes after the pickle's end are ignored.
-    ///
-    /// # Errors
-    /// `Malformed`, `Unsafe` (names and opcodes that are never read, limits), `Value` (a variant that is not read).
-    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, FormatError> {
-        if matches!(bytes.first(), None | Some(b'<' | b'%' | 0x1f | 0x89 | 0x93 | 0xff))
-            || bytes.starts_with(b"PK")
-        {
-            return Err(FormatError::malformed(format!("not a pickle ({})", describe(bytes))));
-        }
-        let mut machine = Machine::new(bytes);
-        let top = machine.run(limits)?;
-        let pickle = Self { nodes: machine.nodes, top };
-        pickle.check_depth(limits)?;
-        Ok(pickle)
-    }
-
-    pub fn top(&self) -> NodeId {
-        self.top
-    }
-
-    pub fn get(&self, id: NodeId) -> &Node {
-        self.nodes.get(id).unwrap_or(&Node::None)
-    }
-
-    fn children(&self, id: NodeId) -> Vec<NodeId> {
-        match self.get(id) {
-            Node::List(items) | Node::Tuple(items) | Node::Set(items) | Node::Objects { items, .. } => {
-                items.clone()
-            }
-            Node::Dict(entries) => entries.iter().flat_map(|&(key, value)| [key, value]).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Walks the value with sharing undone, on a stack of its own.
-    fn check_depth(&self, limits: &Limits) -> Result<(), FormatError> {
-        let mut path: Vec<(NodeId, Vec<NodeId>)> = vec![(self.top, self.children(self.top))];
-        let mut open = vec![false; self.nodes.len()];
-        open[self.top] = true;
-        let mut met = 1u64;
-        while let Some((id, rest)) = path.last_mut() {
-            let Some(child) = rest.pop() else {
-                open[*id] = false;
-                path.pop();
-                continue;
-            };
-            met += 1;
-            if open[child] {
-                return Err(FormatError::malformed("a value that contains itself"));
-            }
-            if met > limits.max_nodes || path.len() as u64 >= limits.max_depth {
-                return Err(FormatError::unsafe_input("a value nested too deep or too large"));
-            }
-            match self.get(child) {
-                Node::Name(_) | Node::Type { .. } | Node::EmptyArray => {
-                    return Err(FormatError::value("a class or an unfinished array where data is expected"));
-                }
-                _ => {}
-            }
-            open[child] = true;
-            path.push((child, self.children(child)));
-        }
-        Ok(())
+/// Whether bytes may be a pickle; every other known kind of file is named.
+pub(super) fn check_start(bytes: &[u8]) -> Result<(), FormatError> {
+    match describe(bytes) {
+        "unknown content" => Ok(()),
+        known => Err(FormatError::malformed(format!("not a pickle but {known}"))),
     }
 }
 
@@ -145,21 +43,21 @@ fn malformed(what: &str) -> FormatError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::values::{Node, NodeId};
     use super::*;
 
-    fn parse(bytes: &[u8]) -> Result<Pickle, FormatError> {
-        Pickle::parse(bytes, &Limits::default())
+    fn parse(bytes: &[u8]) -> Result<Values, FormatError> {
+        parse_pickle(bytes, &Limits::default())
     }
 
     #[test]
     fn plain_values_and_shared_ones() {
         // {'a': [1, 2.5, None], 'b': the same list}
         let bytes = b"\x80\x02}q\x00(U\x01a]q\x01(K\x01G@\x04\0\0\0\0\0\0NeU\x01bh\x01u.";
-        let pickle = parse(bytes).unwrap();
-        let Node::Dict(entries) = pickle.get(pickle.top()) else { panic!() };
-        assert_eq!(entries.len(), 2);
-        assert_eq!(entries[0].1, entries[1].1);
-        assert!(matches!(pickle.get(entries[0].1), Node::List(items) if items.len() == 3));
+        let values = parse(bytes).unwrap();
+        let (a, b) = (values.entry(values.top(), "a"), values.entry(values.top(), "b"));
+        assert_eq!(a, b);
+        assert_eq!(values.items(a.unwrap()).map(<[NodeId]>::len), Some(3));
         for cut in 0..bytes.len() {
             assert!(parse(&bytes[..cut]).is_err());
         }
@@ -175,6 +73,8 @@ mod tests {
         assert_eq!(parse(b"cos\nsystem\n(U\x02lstR.").unwrap_err().word(), "unsafe");
         assert!(parse(b"cos\nsystem\n0N.").unwrap_err().to_string().contains("os.system"));
         assert_eq!(parse(b"c__builtin__\nlist\n)R.").unwrap_err().word(), "unsafe");
+        let error = parse(b"cchumpy.ch_ops\nadd\n)\x81.").unwrap_err();
+        assert!(error.word() == "unsafe" && error.to_string().contains("clean"), "{error}");
     }
 
     #[test]
@@ -183,5 +83,34 @@ mod tests {
         let deep = [b"]".repeat(10_000), b"a".repeat(9_999), b".".to_vec()].concat();
         assert_eq!(parse(&deep).unwrap_err().word(), "unsafe");
         assert_eq!(parse(b"r\xff\xff\xff\x7f").unwrap_err().word(), "malformed");
+    }
+
+    #[test]
+    fn whole_numbers_of_any_size() {
+        let top = |bytes: &[u8]| {
+            let values = parse(bytes).unwrap();
+            values.get(values.top()).clone()
+        };
+        assert!(matches!(top(b"\x8a\x01\xff."), Node::Int(-1)));
+        let big = [b"\x8a\x14".to_vec(), vec![0; 19], vec![1], b".".to_vec()].concat();
+        // 2^152
+        assert!(
+            matches!(top(&big), Node::BigInt(text) if text == "5708990770823839524233143877797980545530986496")
+        );
+        assert!(matches!(top(b"L-12L\n."), Node::Int(-12)));
+        assert_eq!(parse(format!("L{}\n.", "9".repeat(2000)).as_bytes()).unwrap_err().word(), "unsafe");
+    }
+
+    #[test]
+    fn a_dict_of_many_keys_takes_no_quadratic_time() {
+        let mut bytes = b"\x80\x02}(".to_vec();
+        for key in 0..200_000u32 {
+            bytes.push(b'J');
+            bytes.extend(key.to_le_bytes());
+            bytes.push(b'N');
+        }
+        bytes.extend(b"u.");
+        let values = parse(&bytes).unwrap();
+        assert!(matches!(values.get(values.top()), Node::Dict(entries) if entries.len() == 200_000));
     }
 }

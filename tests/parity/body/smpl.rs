@@ -103,9 +103,6 @@ fn flat_all<'a>(lists: impl Iterator<Item = &'a Vec<Vec3>>) -> Vec<f32> {
 }
 
 pub fn smpl(case: &Case) -> CaseResult {
-    if case.file("model")?.extension().is_some_and(|extension| extension == "pkl") {
-        return Err(Failure::NotBuilt("pickles"));
-    }
     let people = People::read(case)?;
     match case.text("op")? {
         "forward" => forward(case, &people),
