@@ -43,7 +43,14 @@ impl BodyArrays for Values {
 /// # Errors
 /// What is wrong with the file, or what it is instead.
 pub fn open(path: &Path) -> Result<Box<dyn BodyArrays>, FormatError> {
-    let bytes = read_bytes(path)?;
+    open_bytes(read_bytes(path)?, path)
+}
+
+/// As [`open`], from bytes; `path` is named in errors.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_bytes(bytes: Vec<u8>, path: &Path) -> Result<Box<dyn BodyArrays>, FormatError> {
     let source: Box<dyn BodyArrays> = if bytes.starts_with(b"PK") {
         let npz = Npz::from_bytes(bytes, path)?;
         refuse_others(&npz.names().collect::<Vec<_>>()).map_err(|error| error.at(path))?;

@@ -126,22 +126,19 @@ impl ArrayData {
             for axis in 1..shape.len() {
                 strides[axis] = strides[axis - 1] * shape[axis - 1];
             }
-            let mut index = vec![0usize; shape.len()];
+            let Some((&columns, rest)) = shape.split_last() else { return values.to_vec() };
+            let Some((&step, steps)) = strides.split_last() else { return values.to_vec() };
             let mut out = Vec::with_capacity(values.len());
-            let mut at = 0usize;
-            for _ in 0..values.len() {
-                out.push(values[at].clone());
-                for axis in (0..shape.len()).rev() {
-                    index[axis] += 1;
-                    at += strides[axis];
-                    if index[axis] < shape[axis] {
-                        break;
-                    }
-                    at -= strides[axis] * shape[axis];
-                    index[axis] = 0;
+            if columns > 0 {
+                for first in strided(0, rest, steps) {
+                    out.extend(values[first..].iter().step_by(step.max(1)).take(columns).cloned());
                 }
             }
             out
+        }
+        // With one axis longer than one, both orders are the same.
+        if shape.iter().filter(|&&size| size != 1).count() < 2 {
+            return self;
         }
         match self {
             Self::Bool(v) => Self::Bool(reorder(&v, shape)),

@@ -127,14 +127,14 @@ pub struct Limits {
     pub max_nodes: u64,
     /// Bits of one integer.
     pub max_int_bits: u64,
-    /// How many times its own size a file's arrays may take …
+    /// How many times its own size the arrays of a file may take that holds them as they are (pickles, checkpoints) …
     pub max_expansion: u64,
-    /// … beyond this, which any file may take.
+    /// … beyond this, which any file may take. Deflated data expand as far as deflate can.
     pub free_bytes: u64,
 }
 
 impl Limits {
-    /// Bytes that the arrays of a file of that length may take together.
+    /// Bytes that the arrays of an undeflated file of that length may take together.
     pub fn budget(&self, file_bytes: usize) -> u64 {
         (file_bytes as u64)
             .saturating_mul(self.max_expansion)
@@ -152,9 +152,8 @@ impl Default for Limits {
             max_depth: 128,
             max_nodes: 4_000_000,
             max_int_bits: 4096,
-            // Deflated zeros take a thousandth; models of real numbers at most a tenth.
-            max_expansion: 64,
-            free_bytes: 1 << 30,
+            max_expansion: 3,
+            free_bytes: 32 << 20,
         }
     }
 }

@@ -14,6 +14,9 @@ use super::values::{Node, NodeId, Sparse, SparseFormat, Values};
 /// Structs without a field take no bytes in the file; more of them than this are not read.
 const MAX_EMPTY_STRUCTS: usize = 1 << 16;
 
+/// How many times the bytes of a file its inflated elements usually are at most.
+const USUAL_INFLATION: usize = 32;
+
 /// Reads a file's variables: a dict.
 ///
 /// # Errors
@@ -52,7 +55,12 @@ pub fn parse_matlab(bytes: &[u8], limits: &Limits) -> Result<Values, FormatError
     if version != [1, 0] {
         return Err(FormatError::value(format!("MATLAB version {}.{} is not read", version[0], version[1])));
     }
-    let mut reader = Reader { big_endian, limits, budget: limits.budget(bytes.len()), nodes: Vec::new() };
+    let mut reader = Reader {
+        big_endian,
+        limits,
+        budget: limits.budget(bytes.len().saturating_mul(USUAL_INFLATION)),
+        nodes: Vec::new(),
+    };
     let top = reader.file(body)?;
     let values = Values::new(reader.nodes, top);
     values.walk(limits)?;

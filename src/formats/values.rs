@@ -211,51 +211,72 @@ impl Values {
         }
     }
 
-    /// Walks the value with sharing undone, on a stack of its own, and gives back which nodes are in it.
+    /// Which nodes are in the value. Depth and number are those of the value with sharing undone, counted without
+    /// undoing it: each node once, on a stack of its own.
     ///
     /// # Errors
     /// `Malformed` for a value in itself, `Unsafe` beyond the limits of depth and number.
     pub(super) fn walk(&self, limits: &Limits) -> Result<Vec<bool>, FormatError> {
-        let mut path: Vec<(NodeId, usize)> = vec![(self.top, 0)];
-        let mut open = vec![false; self.nodes.len()];
-        let mut met = vec![false; self.nodes.len()];
-        let mark = |flags: &mut Vec<bool>, id: NodeId, value: bool| {
-            if let Some(flag) = flags.get_mut(id) {
-                *flag = value;
-            }
-        };
-        mark(&mut open, self.top, true);
-        mark(&mut met, self.top, true);
-        let mut count = 1u64;
-        while let Some((id, next)) = path.last_mut() {
+        /// Values below and including a node, and how deep they nest; zero while the node is open.
+        #[derive(Clone, Copy)]
+        struct Extent {
+            count: u64,
+            depth: u64,
+        }
+        let mut extents: Vec<Option<Extent>> = vec![None; self.nodes.len()];
+        let open = Some(Extent { count: 0, depth: 0 });
+        let mut path = vec![(self.top, 0, Extent { count: 1, depth: 1 })];
+        if let Some(extent) = extents.get_mut(self.top) {
+            *extent = open;
+        }
+        while let Some((id, next, sum)) = path.last_mut() {
             let id = *id;
             let Some(child) = self.child(id, *next) else {
-                mark(&mut open, id, false);
+                let sum = *sum;
+                if let Some(extent) = extents.get_mut(id) {
+                    *extent = Some(sum);
+                }
                 path.pop();
+                if let Some((_, _, parent)) = path.last_mut() {
+                    parent.count = parent.count.saturating_add(sum.count);
+                    parent.depth = parent.depth.max(sum.depth + 1);
+                }
                 continue;
             };
             *next += 1;
-            count += 1;
-            if open.get(child).copied().unwrap_or(false) {
-                return Err(FormatError::malformed("a value that contains itself"));
+            match extents.get(child).copied().flatten() {
+                Some(Extent { count: 0, .. }) => {
+                    return Err(FormatError::malformed("a value that contains itself"));
+                }
+                Some(known) => {
+                    sum.count = sum.count.saturating_add(known.count);
+                    sum.depth = sum.depth.max(known.depth + 1);
+                }
+                None => {
+                    if let Some(extent) = extents.get_mut(child) {
+                        *extent = open;
+                    }
+                    path.push((child, 0, Extent { count: 1, depth: 1 }));
+                }
             }
-            if path.len() as u64 >= limits.max_depth {
-                return Err(FormatError::unsafe_input(format!(
-                    "values nested more than {} deep",
-                    limits.max_depth
-                )));
-            }
-            if count > limits.max_nodes {
-                return Err(FormatError::unsafe_input(format!("more than {} values", limits.max_nodes)));
-            }
-            mark(&mut open, child, true);
-            mark(&mut met, child, true);
-            path.push((child, 0));
         }
+        let all = extents.get(self.top).copied().flatten().unwrap_or(Extent { count: 1, depth: 1 });
+        if all.depth > limits.max_depth {
+            return Err(FormatError::unsafe_input(format!(
+                "values nested {} deep, {} levels are read",
+                all.depth, limits.max_depth
+            )));
+        }
+        if all.count > limits.max_nodes {
+            return Err(FormatError::unsafe_input(format!("more than {} values", limits.max_nodes)));
+        }
+        let mut met: Vec<bool> = extents.iter().map(Option::is_some).collect();
         // What stands behind a stand-in is in the value too.
         for id in 0..self.nodes.len() {
-            if let (true, Some(Node::Same(other))) = (met[id], self.nodes.get(id)) {
-                mark(&mut met, *other, true);
+            if let (true, Some(Node::Same(other))) = (met[id], self.nodes.get(id))
+                && let Some(flag) = met.get_mut(*other)
+            {
+                *flag = true;
             }
         }
         Ok(met)

@@ -127,7 +127,6 @@ pub(super) fn entries(file: &[u8], limits: &Limits) -> Result<Vec<Entry>, Format
             end.count, limits.max_entries
         )));
     }
-    let budget = limits.budget(file.len());
     let (mut at, mut total) = (end.directory_at, 0u64);
     let mut names = HashSet::new();
     let mut list: Vec<(Entry, u64, u64)> = Vec::new();
@@ -150,7 +149,7 @@ pub(super) fn entries(file: &[u8], limits: &Limits) -> Result<Vec<Entry>, Format
             return Err(damaged(format!("member `{}` promises more bytes than it can hold", entry.name)));
         }
         total = total.saturating_add(entry.size);
-        if entry.size > limits.max_array_bytes || total > budget {
+        if entry.size > limits.max_array_bytes || total > limits.max_total_bytes {
             return Err(FormatError::unsafe_input(format!(
                 "member `{}` of {} bytes passes the limit",
                 entry.name, entry.size
