@@ -83,7 +83,12 @@ fn a_dropped_photo_becomes_a_distribution_that_follows_a_dragged_keypoint() {
     keep(&dragged, "3-dragged");
     let changed = changed_pixels(&estimated, &dragged, stage);
     assert!(changed > 400, "only {changed} pixels of the stage changed after the drag");
-    println!("drag to samples: {} ms", window.state().number("latency_ms"));
+    let state = window.state();
+    println!(
+        "drag to samples: {} ms, refined: {} ms",
+        state.number("predicted_ms"),
+        state.number("latency_ms")
+    );
 
     // The refinement can be stepped through from the keyboard.
     let last = window.state().number("frame");

@@ -98,6 +98,11 @@ fn write_state(began: Res<Began>, session: Res<Session>, orbit: Res<Orbit>, mut 
         ("body", session.body.is_some().to_string()),
         ("spread", session.spread.is_some().to_string()),
         ("latency_ms", format!("{latency:.0}")),
+        ("predicted_ms", format!("{:.0}", session.predicted_after.as_secs_f64() * 1e3)),
+        ("took_ms", {
+            let took = session.shown.as_ref().map_or(0.0, |shown| shown.took.as_secs_f64() * 1e3);
+            format!("{took:.0}")
+        }),
         ("frame", session.timeline.as_ref().map_or(-1, |timeline| timeline.frame as i64).to_string()),
         ("keypoints", places.join(" ")),
         ("stage", {

@@ -21,7 +21,7 @@ use crate::keypoints::Person;
 use crate::progress::Slot;
 use crate::raster::{MeshStyle, draw_body};
 use crate::tasks::engine::load_engine;
-use crate::tasks::{Latest, LiveEstimates, LiveRequest};
+use crate::tasks::{Latest, LiveEstimates, LiveRequest, Stage};
 
 /// Longer side of the picture that the body is drawn over, pixels.
 const OVERLAY: usize = 720;
@@ -185,12 +185,16 @@ fn collect(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
                     timeline.on_stage = false;
                     timeline.playing = false;
                 }
+                let latency = asked_at.map_or(answer.took, |at| at.elapsed());
+                if answer.stage == Stage::Predicted {
+                    session.predicted_after = latency;
+                }
                 session.shown = Some(Shown {
                     estimate,
                     stage: answer.stage,
                     took: answer.took,
                     device: answer.device,
-                    latency: asked_at.map_or(answer.took, |at| at.elapsed()),
+                    latency,
                 });
             }
             Err(error) => {

@@ -169,6 +169,8 @@ pub struct Session {
     pub view: View,
     pub keypoint: Option<usize>,
     pub shown: Option<Shown>,
+    /// From the last request to its prediction on the stage; refinements follow.
+    pub predicted_after: Duration,
     /// The estimate before the evidence was last changed by hand, drawn as a ghost while a keypoint is selected.
     pub before: Option<Arc<Estimate>>,
     pub estimating: bool,
@@ -217,6 +219,7 @@ impl Default for Session {
             },
             keypoint: None,
             shown: None,
+            predicted_after: Duration::ZERO,
             before: None,
             estimating: false,
             estimate_error: None,

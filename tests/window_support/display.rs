@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use x11rb::connection::Connection;
@@ -17,7 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Display {
     server: Child,
     pub name: String,
+    /// One window at a time: two of them on a software adapter wait for each other.
+    _alone: MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl Drop for Display {
     fn drop(&mut self) {
@@ -43,6 +48,8 @@ pub fn display() -> Option<Display> {
 }
 
 fn start() -> Result<Display, String> {
+    // A test that failed leaves nothing behind that another one would mind.
+    let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     for tool in ["Xvfb", "xdotool"] {
         let found = std::env::var_os("PATH")
             .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
@@ -64,7 +71,7 @@ fn start() -> Result<Display, String> {
     if number.is_empty() {
         return Err("Xvfb gave no display number".to_owned());
     }
-    Ok(Display { server, name: format!(":{number}") })
+    Ok(Display { server, name: format!(":{number}"), _alone: alone })
 }
 
 /// Whether the Vulkan loader finds any driver.

@@ -172,7 +172,7 @@ fn the_timeline_steps_and_scrubs() {
         |ui, s: &mut Shown<Timeline>| timeline::panel(ui, &s.panel, &mut s.actions),
         shown(timeline, Session::default()),
     );
-    harness.get_by_label("Step 10 of 10");
+    harness.get_by_label_contains("step 10 of 10");
     harness.get_by_label("▶").click();
     harness.run();
     harness.get_by_label("⏮").click();

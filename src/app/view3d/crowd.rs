@@ -14,8 +14,8 @@ use crate::app::session::MOST_SAMPLES;
 use crate::app::theme;
 use crate::body::BodyModel;
 
-/// Points of a ghost nearer than this are one, metres; the second number where there are many ghosts.
-const GHOST_CELLS: [f32; 2] = [0.03, 0.06];
+/// Triangles of a ghost; the second number where there are many ghosts.
+const GHOST_FACES: [usize; 2] = [2400, 900];
 /// More ghosts than this are many: together they blur what the coarser mesh leaves out.
 const FEW_GHOSTS: usize = 30;
 
@@ -136,9 +136,8 @@ impl CrowdAssets {
         let solid = materials.add(material([r, g, b, 1.0], 0.0, false, &shapes, &skin));
         let positions: Vec<[f32; 3]> = model.v_template.iter().map(|v| v.to_array()).collect();
         let normals: Vec<[f32; 3]> = model.normals(&model.v_template).iter().map(|n| n.to_array()).collect();
-        let coarse = GHOST_CELLS.map(|cell| {
-            meshes.add(mesh_with(model, &coarse_faces(model, cell), positions.clone(), normals.clone()))
-        });
+        let coarse = coarse_faces(model, GHOST_FACES)
+            .map(|faces| meshes.add(mesh_with(model, &faces, positions.clone(), normals.clone())));
         let mesh = meshes.add(mesh_of(model, positions, normals));
         Self { mesh, coarse, ghosts, solid, transforms, betas, transforms_size, betas_size }
     }
