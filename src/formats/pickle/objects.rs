@@ -1,5 +1,6 @@
 //! Calls and states of the few names that may occur: numpy's arrays and types, sets, byte strings, scipy's sparse
 //! matrices, a checkpoint's tensors.
+//! One file because it is one list: what each allowed name does when it is called and when it gets a state.
 
 use super::machine::{Machine, Unfinished};
 use super::names::{Name, TorchName};
