@@ -10,6 +10,7 @@ use super::error::FormatError;
 
 const FLOAT: u32 = 5126;
 const UNSIGNED_INT: u32 = 5125;
+const UNSIGNED_SHORT: u32 = 5123;
 const VERTICES: u32 = 34962;
 const INDICES: u32 = 34963;
 
@@ -20,44 +21,46 @@ pub struct Paint {
     pub base_color: [f32; 4],
 }
 
-/// One mesh, which becomes one node. All meshes of a file share their triangles.
+/// One mesh, which becomes one node.
 #[derive(Clone, Debug)]
 pub struct GlbMesh {
     pub name: String,
+    /// Which of the file's surfaces it has: meshes of equal triangles share them.
+    pub surface: usize,
     pub positions: Vec<Vec3>,
     /// Unit length, as many as positions.
     pub normals: Vec<Vec3>,
-    /// Linear RGB a vertex, multiplied with the paint.
+    /// Linear RGB a vertex, 0..1, multiplied with the paint.
     pub colors: Option<Vec<[f32; 3]>>,
     pub paint: Paint,
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. `surfaces` are lists of triangles, counter-clockwise from outside.
 ///
 /// # Errors
-/// `Shape` where normals or colours are not one a vertex or a triangle names a vertex that is not there,
-/// `Value` where a position is not finite, `Io`.
-pub fn write_glb(path: &Path, faces: &[[u32; 3]], meshes: &[GlbMesh]) -> Result<(), FormatError> {
-    write_atomic(path, &glb_bytes(faces, meshes).map_err(|error| error.at(path))?)
+/// `Shape` where normals or colours are not one a vertex, a triangle names a vertex that is not there or a mesh a
+/// surface that is not there, `Value` where a position is not finite, `Io`.
+pub fn write_glb(path: &Path, surfaces: &[&[[u32; 3]]], meshes: &[GlbMesh]) -> Result<(), FormatError> {
+    write_atomic(path, &glb_bytes(surfaces, meshes).map_err(|error| error.at(path))?)
 }
 
 /// The bytes of a file.
 ///
 /// # Errors
 /// As [`write_glb`], without `Io`.
-pub fn glb_bytes(faces: &[[u32; 3]], meshes: &[GlbMesh]) -> Result<Vec<u8>, FormatError> {
+pub fn glb_bytes(surfaces: &[&[[u32; 3]]], meshes: &[GlbMesh]) -> Result<Vec<u8>, FormatError> {
     let mut document = Document::default();
-    let indices = document.view(
-        faces.iter().flatten().flat_map(|index| index.to_le_bytes()),
-        faces.len() * 12,
-        INDICES,
-    );
-    document.accessors.push(json!({
-        "bufferView": indices, "componentType": UNSIGNED_INT, "count": faces.len() * 3, "type": "SCALAR",
-    }));
-    let largest = faces.iter().flatten().max();
+    let mut largest = Vec::with_capacity(surfaces.len());
+    for faces in surfaces {
+        largest.push(faces.iter().flatten().copied().max());
+        document.indices(faces);
+    }
     for mesh in meshes {
-        check(mesh, largest.copied())?;
+        let largest = largest.get(mesh.surface).ok_or_else(|| {
+            let (name, at, count) = (&mesh.name, mesh.surface, surfaces.len());
+            FormatError::shape(format!("mesh `{name}` has surface {at} of {count}"))
+        })?;
+        check(mesh, *largest)?;
         document.mesh(mesh);
     }
     Ok(document.finish())
@@ -92,11 +95,40 @@ struct Document {
 
 impl Document {
     fn view(&mut self, bytes: impl Iterator<Item = u8>, length: usize, target: u32) -> usize {
+        // Every view begins at a multiple of four.
+        self.binary.resize(self.binary.len().next_multiple_of(4), 0);
         let offset = self.binary.len();
         self.binary.reserve(length);
         self.binary.extend(bytes);
         self.views.push(json!({"buffer": 0, "byteOffset": offset, "byteLength": length, "target": target}));
         self.views.len() - 1
+    }
+
+    /// Two bytes an index where they suffice; the greatest such number means "restart" to some viewers.
+    fn indices(&mut self, faces: &[[u32; 3]]) {
+        let indices = faces.iter().flatten();
+        let short = indices.clone().all(|&index| index < u32::from(u16::MAX));
+        let count = faces.len() * 3;
+        let (view, kind) = if short {
+            let bytes = indices.flat_map(|&index| (index as u16).to_le_bytes());
+            (self.view(bytes, count * 2, INDICES), UNSIGNED_SHORT)
+        } else {
+            (self.view(indices.flat_map(|index| index.to_le_bytes()), count * 4, INDICES), UNSIGNED_INT)
+        };
+        self.accessors.push(json!({
+            "bufferView": view, "componentType": kind, "count": count, "type": "SCALAR",
+        }));
+    }
+
+    fn colors(&mut self, colors: &[[f32; 3]]) -> usize {
+        let channel = |value: f32| (value.clamp(0.0, 1.0) * f32::from(u16::MAX)).round() as u16;
+        let bytes = colors.iter().flat_map(|&[r, g, b]| [channel(r), channel(g), channel(b), u16::MAX]);
+        let view = self.view(bytes.flat_map(u16::to_le_bytes), colors.len() * 8, VERTICES);
+        self.accessors.push(json!({
+            "bufferView": view, "componentType": UNSIGNED_SHORT, "normalized": true, "count": colors.len(),
+            "type": "VEC4",
+        }));
+        self.accessors.len() - 1
     }
 
     fn vectors(&mut self, vectors: &[Vec3], bounds: bool) -> usize {
@@ -134,12 +166,11 @@ impl Document {
         let normal = self.vectors(&mesh.normals, false);
         let mut attributes = json!({"POSITION": position, "NORMAL": normal});
         if let Some(colors) = &mesh.colors {
-            let colors: Vec<Vec3> = colors.iter().map(|&color| Vec3::from(color)).collect();
-            attributes["COLOR_0"] = json!(self.vectors(&colors, false));
+            attributes["COLOR_0"] = json!(self.colors(colors));
         }
         let material = self.material(mesh.paint);
         self.meshes.push(json!({"name": mesh.name, "primitives": [
-            {"attributes": attributes, "indices": 0, "material": material, "mode": 4}]}));
+            {"attributes": attributes, "indices": mesh.surface, "material": material, "mode": 4}]}));
         self.nodes.push(json!({"name": mesh.name, "mesh": self.meshes.len() - 1}));
     }
 
@@ -181,6 +212,7 @@ mod tests {
     fn triangle(name: &str) -> GlbMesh {
         GlbMesh {
             name: name.to_owned(),
+            surface: 0,
             positions: vec![Vec3::ZERO, Vec3::X, Vec3::new(0.0, 2.0, -1.0)],
             normals: vec![Vec3::Z; 3],
             colors: (name == "mode").then(|| vec![[1.0, 0.5, 0.0]; 3]),
@@ -192,38 +224,62 @@ mod tests {
         u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
     }
 
+    /// JSON and binary part, the container's own numbers checked.
+    fn parts(bytes: &[u8]) -> (Value, &[u8]) {
+        assert_eq!((&bytes[..4], word(bytes, 4), word(bytes, 8)), (&b"glTF"[..], 2, bytes.len()));
+        let text = word(bytes, 12);
+        let binary = &bytes[20 + text + 8..];
+        assert_eq!(word(bytes, 20 + text), binary.len());
+        assert_eq!(text % 4 + binary.len() % 4, 0);
+        (serde_json::from_slice(&bytes[20..20 + text]).unwrap(), binary)
+    }
+
     #[test]
     fn the_container_and_every_accessor_are_consistent() {
-        let bytes = glb_bytes(&[[0, 1, 2]], &[triangle("mode"), triangle("sample_000")]).unwrap();
-        assert_eq!((&bytes[..4], word(&bytes, 4), word(&bytes, 8)), (&b"glTF"[..], 2, bytes.len()));
-        let text = word(&bytes, 12);
-        let document: Value = serde_json::from_slice(&bytes[20..20 + text]).unwrap();
-        let binary = &bytes[20 + text + 8..];
-        assert_eq!(word(&bytes, 20 + text), binary.len());
-        assert_eq!(text % 4 + binary.len() % 4, 0);
+        let far: Vec<[u32; 3]> = vec![[0, 1, 70_000]];
+        let mut large = triangle("sample_001");
+        large.surface = 1;
+        large.positions.resize(70_001, Vec3::ONE);
+        large.normals.resize(70_001, Vec3::X);
+        let meshes = [triangle("mode"), triangle("sample_000"), large];
+        let bytes = glb_bytes(&[&[[0, 1, 2]], &far], &meshes).unwrap();
+        let (document, binary) = parts(&bytes);
+        let number = |value: &Value| value.as_u64().unwrap() as usize;
+        let mut end = 0;
         for accessor in document["accessors"].as_array().unwrap() {
-            let view = &document["bufferViews"][accessor["bufferView"].as_u64().unwrap() as usize];
-            let (offset, length) = (
-                view["byteOffset"].as_u64().unwrap() as usize,
-                view["byteLength"].as_u64().unwrap() as usize,
-            );
-            let size = if accessor["type"] == "SCALAR" { 4 } else { 12 };
+            let view = &document["bufferViews"][number(&accessor["bufferView"])];
+            let (offset, length) = (number(&view["byteOffset"]), number(&view["byteLength"]));
+            let parts = match accessor["type"].as_str().unwrap() {
+                "SCALAR" => 1,
+                "VEC3" => 3,
+                _ => 4,
+            };
+            let size = if accessor["componentType"] == UNSIGNED_SHORT { 2 } else { 4 };
             assert_eq!(offset % 4, 0);
-            assert_eq!(accessor["count"].as_u64().unwrap() as usize * size, length);
-            assert!(offset + length <= binary.len());
+            assert_eq!(number(&accessor["count"]) * parts * size, length);
+            assert!(offset >= end && offset + length <= binary.len());
+            end = offset + length;
         }
-        let positions = &document["accessors"][1];
-        assert_eq!(positions["min"], json!([0.0, 0.0, -1.0]));
-        assert_eq!(positions["max"], json!([1.0, 2.0, 0.0]));
+        let of = |mesh: usize| &document["meshes"][mesh]["primitives"][0];
+        let accessor =
+            |mesh: usize, name: &str| &document["accessors"][number(&of(mesh)["attributes"][name])];
+        assert_eq!(accessor(0, "POSITION")["min"], json!([0.0, 0.0, -1.0]));
+        assert_eq!(accessor(0, "POSITION")["max"], json!([1.0, 2.0, 0.0]));
+        assert_eq!(accessor(0, "COLOR_0")["normalized"], true);
+        assert!(of(1)["attributes"]["COLOR_0"].is_null());
+        assert_eq!((&of(1)["indices"], &of(2)["indices"]), (&json!(0), &json!(1)));
+        assert_eq!(document["accessors"][0]["componentType"], UNSIGNED_SHORT);
+        assert_eq!(document["accessors"][1]["componentType"], UNSIGNED_INT);
         assert_eq!(document["nodes"][1]["name"], "sample_000");
         assert_eq!(document["materials"][1]["alphaMode"], "BLEND");
     }
 
     #[test]
     fn broken_meshes_are_refused() {
-        assert_eq!(glb_bytes(&[[0, 1, 3]], &[triangle("mode")]).unwrap_err().word(), "shape");
+        assert_eq!(glb_bytes(&[&[[0, 1, 3]]], &[triangle("mode")]).unwrap_err().word(), "shape");
+        assert_eq!(glb_bytes(&[], &[triangle("mode")]).unwrap_err().word(), "shape");
         let mut mesh = triangle("mode");
         mesh.positions[0].x = f32::NAN;
-        assert_eq!(glb_bytes(&[[0, 1, 2]], &[mesh]).unwrap_err().word(), "value");
+        assert_eq!(glb_bytes(&[&[[0, 1, 2]]], &[mesh]).unwrap_err().word(), "value");
     }
 }

@@ -5,3 +5,4 @@ pub mod camera;
 pub mod mesh;
 pub mod published_cameras;
 pub mod rotations;
+pub mod simplify;
