@@ -1,9 +1,20 @@
 //! Files and folders that appear whole or not at all.
+//!
+//! What is being written has a temporary name and is locked by its writer. A writer that was killed leaves it
+//! behind without a lock, so the next one in that folder can tell and clears it away.
 
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::FormatError;
+
+/// Begins the name of what is not complete yet.
+const WORK: &str = ".writing-";
+/// Begins the name of a folder in which a replaced folder waits for its removal.
+const ASIDE: &str = ".replaced-";
 
 /// Writes `bytes` beside the target, forces them to the disk and renames them over it.
 /// The folder is made where it is missing.
@@ -15,15 +26,26 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return std::fs::write(path, bytes).map_err(|error| FormatError::io("write", error, path));
     }
-    let folder = parent(path);
-    std::fs::create_dir_all(folder).map_err(|error| FormatError::io("make the folder", error, folder))?;
-    let failed = |error| FormatError::io("write", error, path);
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(failed)?;
+    let failed = |error| FormatError::io("write", plain(error), path);
+    let mut file = new_file(made(parent(path))?).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     make_readable(file.path()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// Tries whether [`write_atomic`] could write here, for jobs that take long until they do.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn check_writable(path: &Path) -> Result<(), FormatError> {
+    let failed = |error| FormatError::io("write", plain(error), path);
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
+        Ok(there) if !there.is_file() => Ok(()),
+        _ => new_file(made(parent(path))?).map(|_| ()).map_err(failed),
+    }
 }
 
 /// A folder that is filled under a temporary name and put in place by [`NewFolder::finish`].
@@ -32,24 +54,36 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
 pub struct NewFolder {
     work: tempfile::TempDir,
     target: PathBuf,
+    _lock: Option<File>,
 }
 
 impl NewFolder {
     /// # Errors
     /// `Io` where the folder around the target cannot be made or written.
     pub fn begin(target: &Path) -> Result<Self, FormatError> {
-        let folder = parent(target);
-        std::fs::create_dir_all(folder).map_err(|error| FormatError::io("make the folder", error, folder))?;
-        let work = tempfile::Builder::new()
-            .prefix(".writing-")
-            .tempdir_in(folder)
-            .map_err(|error| FormatError::io("write into the folder", error, folder))?;
-        Ok(Self { work, target: target.to_owned() })
+        let folder = made(parent(target))?;
+        let (work, lock) = new_folder(folder, WORK)
+            .map_err(|error| FormatError::io("write into the folder", plain(error), folder))?;
+        Ok(Self { work, target: target.to_owned(), _lock: lock })
     }
 
     /// Where to write the files.
     pub fn path(&self) -> &Path {
         self.work.path()
+    }
+
+    /// The same error with the file's path as it would have been in the end.
+    pub fn named(&self, error: FormatError) -> FormatError {
+        match error {
+            FormatError::Io { action, source, path } => {
+                let path = match path.strip_prefix(self.path()) {
+                    Ok(inside) => self.target.join(inside),
+                    Err(_) => path,
+                };
+                FormatError::Io { action, source, path }
+            }
+            other => other,
+        }
     }
 
     /// Puts the folder in place; one of the same name that was there is replaced.
@@ -59,10 +93,9 @@ impl NewFolder {
     pub fn finish(self) -> Result<(), FormatError> {
         let failed = |error| FormatError::io("put the results in place at", error, &self.target);
         make_readable(self.work.path()).map_err(failed)?;
-        if self.target.exists() {
-            let old =
-                tempfile::Builder::new().prefix(".old-").tempdir_in(parent(&self.target)).map_err(failed)?;
-            let aside = old.path().join("old");
+        if let (true, Some(name)) = (self.target.exists(), self.target.file_name()) {
+            let (old, _lock) = new_folder(parent(&self.target), ASIDE).map_err(failed)?;
+            let aside = old.path().join(name);
             std::fs::rename(&self.target, &aside).map_err(failed)?;
             if let Err(error) = std::fs::rename(self.work.path(), &self.target) {
                 let _ = std::fs::rename(&aside, &self.target);
@@ -77,10 +110,81 @@ impl NewFolder {
     }
 }
 
+/// The system's error alone: what goes wrong with a temporary file is told with its name, which helps nobody.
+fn plain(error: io::Error) -> io::Error {
+    let inner =
+        error.get_ref().and_then(|wrapped| wrapped.source()?.downcast_ref::<io::Error>()?.raw_os_error());
+    inner.map_or(error, io::Error::from_raw_os_error)
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
+    }
+}
+
+/// The folder, made where it is missing and cleared of what killed writers left.
+fn made(folder: &Path) -> Result<&Path, FormatError> {
+    std::fs::create_dir_all(folder).map_err(|error| FormatError::io("make the folder", error, folder))?;
+    // Once a process is enough: what dies later is found by the next one.
+    static CLEARED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if CLEARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(folder.to_owned()) {
+        clear(folder);
+    }
+    Ok(folder)
+}
+
+/// Removes what nobody writes any more; a replaced folder whose successor never came is put back.
+/// What cannot be read, locked or removed is left alone.
+fn clear(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let starts = |with| name.to_str().is_some_and(|name: &str| name.starts_with(with));
+        if !starts(WORK) && !starts(ASIDE) {
+            continue;
+        }
+        let Ok(lock) = File::open(&path) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        if path.is_dir() {
+            for old in std::fs::read_dir(&path).into_iter().flatten().flatten().filter(|_| starts(ASIDE)) {
+                let home = folder.join(old.file_name());
+                if !home.exists() {
+                    let _ = std::fs::rename(old.path(), home);
+                }
+            }
+            let _ = std::fs::remove_dir_all(&path);
+        } else {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new().prefix(WORK).tempfile_in(folder)?;
+        // Where locks are not known, nobody can take one and clear the file away either.
+        let _ = file.as_file().lock();
+        // Another process may have taken it for a leftover before it was locked.
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// As [`new_file`]; systems on which folders cannot be opened have no lock, and no clearing.
+fn new_folder(folder: &Path, prefix: &str) -> io::Result<(tempfile::TempDir, Option<File>)> {
+    loop {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(folder)?;
+        let lock = File::open(made.path()).ok();
+        if let Some(lock) = &lock {
+            let _ = lock.lock();
+        }
+        if made.path().exists() {
+            return Ok((made, lock));
+        }
     }
 }
 
@@ -120,6 +224,38 @@ mod tests {
             std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["deep", "result"]);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_cleared_and_what_is_being_written_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        std::fs::write(at(".writing-abc"), b"half").unwrap();
+        for folder in [".writing-def", ".replaced-ghi/lost", ".replaced-jkl/kept", "kept", ".own"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+            std::fs::write(at(folder).join("x"), folder).unwrap();
+        }
+        let (at_work, _lock) = new_folder(root.path(), WORK).unwrap();
+        let file = new_file(root.path()).unwrap();
+        clear(root.path());
+        assert!(at_work.path().exists() && file.path().exists());
+        drop((at_work, file));
+        let mut names: Vec<_> =
+            std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".own", "kept", "lost"]);
+        assert_eq!(std::fs::read(at("kept/x")).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn targets_are_tried_without_leaving_a_trace() {
+        let root = tempfile::tempdir().unwrap();
+        check_writable(&root.path().join("new/file")).unwrap();
+        assert_eq!(std::fs::read_dir(root.path().join("new")).unwrap().count(), 0);
+        let error = check_writable(root.path()).unwrap_err();
+        assert!(error.to_string().contains("directory"), "{error}");
+        std::fs::write(root.path().join("file"), b"x").unwrap();
+        assert!(check_writable(&root.path().join("file/below")).is_err());
     }
 
     #[test]
