@@ -71,6 +71,11 @@ impl Picture {
         if reader.format().is_none() {
             return Err(unknown_format(bytes));
         }
+        if reader.format() == Some(image::ImageFormat::Jpeg) && is_cut_jpeg(bytes) {
+            return Err(FormatError::malformed(
+                "a damaged picture (it ends in the middle): fetch or save it again",
+            ));
+        }
         let mut limits = image::Limits::no_limits();
         limits.max_alloc = Some(MAX_DECODER_BYTES);
         reader.limits(limits);
@@ -162,6 +167,26 @@ fn check_size(width: u32, height: u32) -> Result<(), FormatError> {
         )));
     }
     Ok(())
+}
+
+/// Whether a JPEG has no end after its first scan; the decoder would fill the rest with grey and say nothing.
+/// Thumbnails in front of the scan have ends of their own, so segments are stepped over, not searched.
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
+        if marker == 0xff {
+            // Filling.
+            at += 1;
+            continue;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        if marker == START_OF_SCAN {
+            return !bytes.get(at..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xff, 0xd9]));
+        }
+    }
+    // Cut before the scan, or odd: the decoder says what is wrong.
+    false
 }
 
 fn over_white(rgba: &[u8]) -> Vec<u8> {
@@ -288,6 +313,20 @@ mod tests {
         assert_eq!((picture.width, picture.height), (8, 8));
         let [r, g, b] = picture.pixel(3, 3);
         assert!(r == g && g == b && (50..90).contains(&r), "{r} {g} {b}");
+    }
+
+    #[test]
+    fn a_jpeg_that_ends_in_the_middle_is_refused() {
+        let ramp =
+            image::RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 4) as u8, (y * 4) as u8, (x ^ y) as u8]));
+        let bytes = encode(&DynamicImage::ImageRgb8(ramp), ImageFormat::Jpeg);
+        assert!(Picture::from_bytes(&bytes).is_ok());
+        // What follows the end is of no interest.
+        assert!(Picture::from_bytes(&[&bytes[..], b"trailer"].concat()).is_ok());
+        for cut in [2, bytes.len() / 4, bytes.len() / 2, bytes.len() - 2] {
+            let error = Picture::from_bytes(&bytes[..cut]).unwrap_err();
+            assert_eq!(error.word(), "malformed", "{error}");
+        }
     }
 
     #[test]

@@ -87,9 +87,10 @@ pub struct Reliability {
 }
 
 impl Reliability {
-    /// Whether an estimate from these joints deserves a warning.
+    /// Whether an estimate from these joints deserves a warning. Of 100 labelled photos of one person this picks the
+    /// eight with the lowest scores, whose median error is three times that of all; portraits pass.
     pub fn is_low(self) -> bool {
-        self.visible < 8 || self.mean_score < 0.3
+        self.visible < 8 || self.mean_score < 0.4
     }
 }
 

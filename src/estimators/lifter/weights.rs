@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use burn::store::{FloatCastAdapter, HalfPrecisionAdapter, ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{DType, Device};
+use safetensors::SafeTensors;
 
 use super::config::LifterConfig;
 use super::network::LifterNetwork;
@@ -31,12 +32,19 @@ pub fn save(network: &LifterNetwork, config: &LifterConfig, path: &Path) -> anyh
 /// # Errors
 /// A missing, truncated or foreign file; missing tensors or wrong shapes; numbers that are not finite.
 pub fn load(path: &Path, device: &Device) -> anyhow::Result<(LifterNetwork, LifterConfig)> {
-    let bytes = std::fs::read(path).with_context(|| format!("weights cannot be read: {}", path.display()))?;
-    parse(bytes, device).with_context(|| format!("not usable as lifter weights: {}", path.display()))
+    let bytes = std::fs::read(path)
+        .map_err(|error| anyhow::anyhow!("weights cannot be read ({error}): {}", path.display()))?;
+    parse(bytes, device).map_err(|error| {
+        anyhow::anyhow!(
+            "not usable as weights of the default estimator ({error:#}); expected a whole file that \
+             `humanifold train` wrote: {}",
+            path.display()
+        )
+    })
 }
 
 fn parse(bytes: Vec<u8>, device: &Device) -> anyhow::Result<(LifterNetwork, LifterConfig)> {
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes)?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes)?;
     let config = metadata
         .metadata()
         .as_ref()
@@ -50,14 +58,31 @@ fn parse(bytes: Vec<u8>, device: &Device) -> anyhow::Result<(LifterNetwork, Lift
         bail!("the layout in the metadata is out of range");
     }
     let mut network = config.init(device);
+    check_shapes(&network, &SafeTensors::deserialize(&bytes)?)?;
     let mut store =
         SafetensorsStore::from_bytes(Some(bytes)).with_from_adapter(FloatCastAdapter::to(DType::F32));
-    let result = network.load_from(&mut store).map_err(|error| anyhow::anyhow!("{error}"))?;
-    if !result.missing.is_empty() || !result.errors.is_empty() {
-        bail!("tensors are missing or of another shape: {:?} {:?}", result.missing, result.errors);
-    }
+    network.load_from(&mut store).map_err(|error| anyhow::anyhow!("{error}"))?;
     if !network.is_finite() {
         bail!("a weight is not a finite number");
     }
     Ok((network, config))
+}
+
+/// Said here in a line; burn would say it in a table.
+fn check_shapes(network: &LifterNetwork, file: &SafeTensors) -> anyhow::Result<()> {
+    let mut missing = Vec::new();
+    for wanted in network.collect(None, None, false) {
+        let expected: Vec<usize> = wanted.shape.to_vec();
+        match file.tensor(&wanted.name) {
+            Err(_) => missing.push(wanted.name.clone()),
+            Ok(found) if found.shape() != expected => {
+                bail!("tensor `{}` has shape {:?}, expected {expected:?}", wanted.name, found.shape())
+            }
+            Ok(_) => {}
+        }
+    }
+    match missing.as_slice() {
+        [] => Ok(()),
+        [first, ..] => bail!("tensor `{first}` is missing, one of {}", missing.len()),
+    }
 }

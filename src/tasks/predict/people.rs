@@ -108,10 +108,14 @@ fn grown([x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
 /// One line where the keypoints deserve a warning.
 pub fn doubt(person: &Person) -> Option<String> {
     let reliability = person.reliability();
+    let who = match person.source {
+        KeypointSource::MoveNet => "the detector is unsure of this person",
+        _ => "the keypoints given are few or unsure",
+    };
     reliability.is_low().then(|| {
         format!(
-            "the detector is unsure of this person ({} of 17 keypoints seen, mean confidence {:.2}): check the \
-             figure, place keypoints by hand in the window, or give them with --keypoints",
+            "{who} ({} of 17 keypoints seen, mean confidence {:.2}): check the figure, place keypoints by hand in \
+             the window, or give them with --keypoints FILE",
             reliability.visible, reliability.mean_score
         )
     })
