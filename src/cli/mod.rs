@@ -1,7 +1,7 @@
 //! The command line: flags → task → printed events. One file a command; no command opens the window.
 //!
 //! Results and `--json` events go to stdout, progress and warnings to stderr.
-//! Exit code 0: all done; 1: something failed, said on stderr; 2: wrong usage.
+//! Exit code 0: all done; 1: something failed, said on stderr; 2: wrong usage; 130: stopped by Ctrl-C (143: SIGTERM).
 
 mod completions;
 mod evaluate;
@@ -45,7 +45,7 @@ enum Command {
     Predict(predict::Arguments),
     /// Photos to keypoints: JSON in COCO's layout
     Keypoints(keypoints::Arguments),
-    /// Trains the default estimator
+    /// Trains the default estimator, or the pose prior
     Train(train::Arguments),
     /// Measures the default estimator on rendered people or labelled photos
     Evaluate(evaluate::Arguments),
@@ -77,8 +77,21 @@ pub fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
-    ExitCode::FAILURE
+    eprintln!("error: {}", told(error));
+    interrupt::exit_code().unwrap_or(ExitCode::FAILURE)
+}
+
+/// An error and its causes, each said once.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 #[cfg(feature = "viewer")]
@@ -111,6 +124,13 @@ mod tests {
     #[test]
     fn flags_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = anyhow::anyhow!("no space left").context("cannot write: no space left: /x");
+        assert_eq!(told(&error), "cannot write: no space left: /x");
+        assert_eq!(told(&anyhow::anyhow!("b").context("a")), "a: b");
     }
 
     #[test]

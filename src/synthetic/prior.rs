@@ -129,30 +129,30 @@ fn decode(numbers: &[f64; DIMENSIONS]) -> WorldPose {
     pose
 }
 
-/// What fitting the pose prior takes.
+/// What fitting the pose prior takes. Poses, target and seed are flags of every training and set by the caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct PriorFitConfig {
-    /// Captured poses (npz with `pose_body` or `poses`).
-    #[arg(long)]
+    /// Captured poses (npz with `pose_body` or `poses`)
+    #[arg(skip)]
     pub poses: PathBuf,
-    /// The file to write; without it, `pose_prior.npz` in the working folder.
-    #[arg(long, default_value = "pose_prior.npz")]
+    /// The file to write
+    #[arg(skip)]
     pub out: PathBuf,
-    /// Gaussians in the mixture.
-    #[arg(long, default_value_t = 12)]
+    /// Gaussians in the mixture
+    #[arg(long, default_value_t = 12, value_name = "N")]
     pub components: usize,
-    /// Least standard deviation in any direction, degrees.
-    #[arg(long, default_value_t = 3.0)]
+    /// Least standard deviation in any direction, degrees
+    #[arg(long, default_value_t = 3.0, value_name = "DEGREES")]
     pub floor_deg: f64,
-    /// Most rounds of expectation and maximisation.
-    #[arg(long, default_value_t = 60)]
+    /// Most rounds of expectation and maximisation
+    #[arg(long, default_value_t = 60, value_name = "N")]
     pub iterations: usize,
-    /// Share of the clips that only measure the fit.
-    #[arg(long, default_value_t = 0.1)]
+    /// Share of the clips that only measure the fit
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     pub held_out: f64,
-    /// Seed of the start and of the filled-in wrists and toes.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the start and of the filled-in wrists and toes
+    #[arg(skip)]
     pub seed: u64,
 }
 
@@ -160,7 +160,7 @@ impl Default for PriorFitConfig {
     fn default() -> Self {
         Self {
             poses: PathBuf::new(),
-            out: PathBuf::from("pose_prior.npz"),
+            out: PathBuf::from("trained/pose_prior.npz"),
             components: 12,
             floor_deg: 3.0,
             iterations: 60,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
@@ -74,10 +74,11 @@ pub fn load<M: Module>(
     weights: &Path,
 ) -> anyhow::Result<(M, ModuleOptimizer, RunRecord)> {
     let record = record_path(weights);
-    let text = std::fs::read_to_string(&record)
-        .with_context(|| format!("no run to go on from: {}", record.display()))?;
-    let record: RunRecord =
-        serde_json::from_str(&text).with_context(|| format!("not a run's record: {}", record.display()))?;
+    let text = std::fs::read_to_string(&record).map_err(|error| {
+        anyhow!("no run to go on from ({error}): start one without --resume: {}", record.display())
+    })?;
+    let record: RunRecord = serde_json::from_str(&text)
+        .map_err(|error| anyhow!("not the record of a run ({error}): {}", record.display()))?;
     let path = beside(weights, "network.bpk");
     let module = burn::store::ModuleRecord::load(&path).map_err(|e| anyhow!("{e}: {}", path.display()))?;
     let path = beside(weights, "optimizer.bpk");

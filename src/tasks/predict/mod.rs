@@ -9,8 +9,6 @@ pub mod results;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::Context;
-
 pub use config::PredictConfig;
 pub use results::{PersonResult, write_person};
 
@@ -115,8 +113,9 @@ impl Task for PredictTask {
         self.results.clear();
         self.problems.clear();
         self.config.check()?;
-        std::fs::create_dir_all(&self.config.out)
-            .with_context(|| format!("cannot make the output folder: {}", self.config.out.display()))?;
+        std::fs::create_dir_all(&self.config.out).map_err(|error| {
+            anyhow::anyhow!("cannot make the output folder ({error}): {}", self.config.out.display())
+        })?;
         let (photos, missing) = inputs::collect(&self.config.photos);
         for (path, reason) in missing {
             self.problem(reporter, path, reason);
@@ -245,6 +244,7 @@ fn one_person(
         || tools.detector().ok().and_then(|detector| detector.mask(picture, person).ok()),
     );
     let estimate = estimate?;
+    let engine = tools.engine().map_err(Failure::Fatal)?;
     let person = Person { mask, ..person.clone() };
     let folder = config.out.join(name);
     write_person(&results::Request {
@@ -256,7 +256,8 @@ fn one_person(
         title: &results::title(path, number, count),
         warning: warning.as_deref(),
         temperature: config.temperature,
-        refined: !config.no_refine,
+        refined: !config.no_refine && engine.refiner.is_some(),
+        device: &engine.device,
     })
     .map_err(Failure::Fatal)
 }

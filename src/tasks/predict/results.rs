@@ -17,6 +17,7 @@ use crate::formats::glb::{GlbMesh, Paint, write_glb};
 use crate::formats::npz::write_npz;
 use crate::formats::{Array, FormatError, Picture};
 use crate::geometry::camera::{Camera, Projection};
+use crate::geometry::simplify::simplify;
 use crate::keypoints::Person;
 use crate::raster::Colormap;
 use crate::raster::light::linear;
@@ -33,6 +34,8 @@ pub struct Request<'a> {
     pub warning: Option<&'a str>,
     pub temperature: f32,
     pub refined: bool,
+    /// Where the estimator's network ran.
+    pub device: &'a str,
 }
 
 /// What was written for one person.
@@ -81,7 +84,7 @@ pub fn write_person(request: &Request) -> anyhow::Result<PersonResult> {
             write_atomic(&to.join("summary.json"), text.as_bytes())
         },
     ];
-    files.par_iter().try_for_each(|write| write(folder.path()))?;
+    files.par_iter().try_for_each(|write| write(folder.path())).map_err(|error| folder.named(error))?;
     folder.finish()?;
     Ok(PersonResult { folder: request.folder.to_owned(), summary })
 }
@@ -196,9 +199,15 @@ fn row_major(matrix: &Mat3) -> [f32; 9] {
     matrix.transpose().to_cols_array()
 }
 
-/// The mode in the colours of its spread, the samples as a faint cloud around it.
+/// Bytes that the samples' points and normals may take together in `mesh.glb`.
+const SAMPLE_BYTES: usize = 4_000_000;
+/// However many samples there are, each keeps this many points.
+const LEAST_POINTS: usize = 1000;
+
+/// The mode in the colours of its spread, the samples as a faint cloud around it. Many samples share a coarser
+/// surface over some of the body's points, or the file would have hundreds of megabytes.
 fn mesh(request: &Request, bodies: &Bodies, path: &Path) -> Result<(), FormatError> {
-    let (body, estimate) = (request.body, request.estimate);
+    let body = request.body;
     let colors = bodies.spread.as_ref().map(|spread| {
         let largest = spread.total.iter().copied().fold(0.0, f32::max);
         let scale = ColorScale::up_to(Colormap::Ember, largest);
@@ -206,25 +215,31 @@ fn mesh(request: &Request, bodies: &Bodies, path: &Path) -> Result<(), FormatErr
     });
     // Centred on the pelvis of the mode: viewers open a file at its origin.
     let origin = bodies.mode.joints.first().copied().unwrap_or(Vec3::ZERO);
-    let made = |name: String, posed: &Posed, paint: Paint, colors| GlbMesh {
-        name,
-        positions: posed.vertices.iter().map(|vertex| *vertex - origin).collect(),
-        normals: body.normals(&posed.vertices),
-        colors,
-        paint,
-    };
     let plain = if colors.is_some() { [1.0; 4] } else { [0.5, 0.55, 0.63, 1.0] };
-    let mut meshes = vec![made("mode".to_owned(), &bodies.mode, Paint { base_color: plain }, colors)];
-    let faint = Paint { base_color: [0.35, 0.5, 0.8, 0.06] };
-    meshes.par_extend(
-        bodies
-            .samples
-            .par_iter()
-            .enumerate()
-            .map(|(at, posed)| made(format!("sample_{at:03}"), posed, faint, None)),
-    );
-    tracing::debug!("{} meshes of seed {}", meshes.len(), estimate.seed);
-    write_glb(path, &body.faces, &meshes)
+    let mut meshes = vec![GlbMesh {
+        name: "mode".to_owned(),
+        surface: 0,
+        positions: bodies.mode.vertices.iter().map(|vertex| *vertex - origin).collect(),
+        normals: body.normals(&bodies.mode.vertices),
+        colors,
+        paint: Paint { base_color: plain },
+    }];
+    let points = SAMPLE_BYTES / (24 * bodies.samples.len().max(1));
+    let coarse = simplify(&body.v_template, &body.faces, points.max(LEAST_POINTS));
+    let kept = |all: &[Vec3]| -> Vec<Vec3> {
+        coarse.points.iter().filter_map(|&point| all.get(point as usize).copied()).collect()
+    };
+    meshes.par_extend(bodies.samples.par_iter().enumerate().map(|(at, posed)| GlbMesh {
+        name: format!("sample_{at:03}"),
+        surface: 1,
+        positions: kept(&posed.vertices).into_iter().map(|vertex| vertex - origin).collect(),
+        normals: kept(&body.normals(&posed.vertices)),
+        colors: None,
+        paint: Paint { base_color: [0.35, 0.5, 0.8, 0.06] },
+    }));
+    let surfaces: &[&[[u32; 3]]] =
+        if bodies.samples.is_empty() { &[&body.faces] } else { &[&body.faces, &coarse.faces] };
+    write_glb(path, surfaces, &meshes)
 }
 
 fn summary(request: &Request, bodies: &Bodies) -> serde_json::Value {
@@ -271,6 +286,7 @@ fn summary(request: &Request, bodies: &Bodies) -> serde_json::Value {
         },
         "warning": request.warning,
         "estimator": estimate.source,
+        "device": request.device,
         "refined": request.refined,
         "seed": estimate.seed,
         "samples": estimate.samples.len(),

@@ -28,7 +28,7 @@ use crate::estimators::lifter::output::{POINT, Point};
 use crate::estimators::lifter::weights;
 use crate::estimators::tangent::{BETAS_AT, ROTATIONS, TRIANGLE};
 use crate::geometry::align::scale_align;
-use crate::progress::{Cancel, Event, Reporter};
+use crate::progress::{Cancel, Reporter};
 use crate::synthetic::{PoseSource, stream};
 
 /// Steps between reports.
@@ -49,7 +49,6 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     if config.batch == 0 || config.steps == 0 {
         return Err(TrainError::Config("batch and steps must be at least 1".into()));
     }
-    reporter.send(Event::Started { title: format!("Train {}", config.out.display()) });
     let body = BodyModel::default_body().map_err(anyhow::Error::from)?;
     let chain = Arc::new(KeypointChain::new(&body).map_err(anyhow::Error::from)?);
     let poses = PoseSource::open(config.poses.as_deref()).map_err(anyhow::Error::from)?;
@@ -145,9 +144,6 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     }
     checkpoint::save(&network, &optimizer, &record, &config.out)?;
     weights::save(&network, &config.network, &config.out)?;
-    reporter.send(Event::Finished {
-        message: format!("{} steps, weights in {}", record.step, config.out.display()),
-    });
     Ok(())
 }
 
