@@ -60,10 +60,6 @@ impl Canvas {
         Self { width, height, rgb: color.repeat(width * height) }
     }
 
-    pub fn from_picture(picture: &Picture) -> Self {
-        Self { width: picture.width, height: picture.height, rgb: picture.rgb.to_vec() }
-    }
-
     pub fn into_picture(self) -> Picture {
         Picture::new(self.width, self.height, self.rgb)
     }

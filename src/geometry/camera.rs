@@ -32,11 +32,6 @@ impl Camera {
         }
     }
 
-    /// A perspective camera with a vertical angle of view in radians.
-    pub fn with_vertical_view(width: f32, height: f32, angle: f32) -> Self {
-        Self::perspective(width, height, 0.5 * height / (0.5 * angle).tan())
-    }
-
     /// A weak-perspective camera that shows x = y = 0 at the picture's middle.
     pub fn weak_perspective(width: f32, height: f32, scale_px: f32) -> Self {
         Self {

@@ -307,10 +307,6 @@ pub fn mirror(r: Mat3) -> Mat3 {
     flip * r * flip
 }
 
-/// Half a turn about x: from y up, z towards the viewer to y down, z away, and back.
-pub const HALF_TURN_X: Mat3 =
-    Mat3::from_cols(Vec3::new(1.0, 0.0, 0.0), Vec3::new(0.0, -1.0, 0.0), Vec3::new(0.0, 0.0, -1.0));
-
 #[cfg(test)]
 mod tests {
     use super::*;

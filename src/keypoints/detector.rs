@@ -2,7 +2,7 @@
 //!
 //! Commands and the window call [`Detector::find_people`]; networks are read when they are first needed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use glam::Vec2;
@@ -65,19 +65,12 @@ impl Detector {
     /// A file is not there.
     pub fn load() -> Result<Self, KeypointError> {
         let find = |name: &str| model_files::find(&format!("keypoints/{name}.safetensors"));
-        Ok(Self::with_files([find("multipose")?, find("thunder")?, find("person_mask")?]))
-    }
-
-    /// Weights from one folder.
-    pub fn from_folder(folder: &Path) -> Self {
-        Self::with_files(
-            ["multipose", "thunder", "person_mask"]
-                .map(|name| folder.join(name).with_extension("safetensors")),
-        )
-    }
-
-    fn with_files(files: [PathBuf; 3]) -> Self {
-        Self { files, multipose: OnceLock::new(), thunder: OnceLock::new(), mask: OnceLock::new() }
+        Ok(Self {
+            files: [find("multipose")?, find("thunder")?, find("person_mask")?],
+            multipose: OnceLock::new(),
+            thunder: OnceLock::new(),
+            mask: OnceLock::new(),
+        })
     }
 
     pub fn multipose(&self) -> Result<&MoveNet, KeypointError> {

@@ -113,9 +113,4 @@ impl Person {
     pub fn joint_box(&self, score: f32) -> Option<[f32; 4]> {
         joint_box(&self.keypoints, score)
     }
-
-    /// Right shoulder to left hip in pixels, the usual measure of a person's size in 2D.
-    pub fn torso_length(&self) -> f32 {
-        self.keypoints[6].position().distance(self.keypoints[11].position())
-    }
 }

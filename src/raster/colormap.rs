@@ -81,14 +81,6 @@ impl Colormap {
     }
 }
 
-/// A distinct, calm colour (sRGB) for the `index`-th of several things: parts, samples, joints. Hues step by the golden
-/// angle, lightness in three levels.
-pub fn category(index: usize) -> [u8; 3] {
-    let hue = 25.0 + 137.508 * index as f32;
-    let lightness = [0.70, 0.58, 0.80][index % 3];
-    oklch_to_srgb([lightness, 0.12, hue])
-}
-
 fn computed(anchors: Anchors) -> [[u8; 3]; STEPS] {
     std::array::from_fn(|i| {
         let place = i as f32 / (STEPS - 1) as f32 * (anchors.len() - 1) as f32;
