@@ -1,7 +1,7 @@
 // The one body in the middle: posed on the CPU with all its correctives.
 #import bevy_pbr::view_transformations::position_world_to_clip
 #import humanifold::outfit::{Outfit, dressed}
-#import humanifold::shading::lit
+#import humanifold::shading::light
 #import humanifold::srgb::encoded
 
 struct Look {
@@ -26,8 +26,8 @@ struct Vertex {
 
 struct Varying {
     @builtin(position) position: vec4<f32>,
-    @location(0) world_position: vec3<f32>,
-    @location(1) world_normal: vec3<f32>,
+    @location(0) light_scale: vec3<f32>,
+    @location(1) light_add: vec3<f32>,
     @location(2) color: vec3<f32>,
     @location(3) cover: vec4<f32>,
     @location(4) coords: vec3<f32>,
@@ -37,8 +37,9 @@ struct Varying {
 @vertex
 fn vertex(in: Vertex) -> Varying {
     var out: Varying;
-    out.world_position = in.position;
-    out.world_normal = in.normal;
+    let arriving = light(in.normal, in.position);
+    out.light_scale = arriving.scale;
+    out.light_add = arriving.add;
     out.position = position_world_to_clip(in.position);
     out.color = in.color.rgb;
     out.cover = in.cover;
@@ -53,5 +54,5 @@ fn fragment(in: Varying) -> @location(0) vec4<f32> {
         albedo = dressed(albedo, in.cover, in.coords, outfit);
     }
     albedo = mix(albedo, look.tint.rgb, look.plain);
-    return vec4(encoded(lit(albedo, in.world_normal, in.world_position)), look.tint.a);
+    return vec4(encoded(albedo * in.light_scale + in.light_add), look.tint.a);
 }

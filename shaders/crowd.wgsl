@@ -4,7 +4,7 @@
     view_transformations::position_world_to_clip,
 }
 #import humanifold::outfit::{Outfit, dressed}
-#import humanifold::shading::lit
+#import humanifold::shading::light
 #import humanifold::srgb::encoded
 
 struct Look {
@@ -41,13 +41,13 @@ struct Vertex {
 struct Varying {
     @builtin(position) position: vec4<f32>,
 #ifdef GHOST
-    // A hundred translucent layers a pixel: light is worked out at the points.
+    // A hundred translucent layers a pixel: the colour is worked out at the points.
     @location(0) @interpolate(linear) color: vec3<f32>,
     // Another grain for each body.
     @location(1) @interpolate(flat) phase: f32,
 #else
-    @location(0) world_position: vec3<f32>,
-    @location(1) world_normal: vec3<f32>,
+    @location(0) light_scale: vec3<f32>,
+    @location(1) light_add: vec3<f32>,
     @location(2) color: vec3<f32>,
     @location(3) cover: vec4<f32>,
     @location(4) coords: vec3<f32>,
@@ -85,14 +85,15 @@ fn vertex(in: Vertex) -> Varying {
     let world_position = vec3(dot(x, point), dot(y, point), dot(z, point));
     let world_normal = vec3(dot(x, direction), dot(y, direction), dot(z, direction));
 
+    let arriving = light(world_normal, world_position);
     var out: Varying;
     out.position = position_world_to_clip(world_position);
 #ifdef GHOST
     out.phase = 0.618034 * f32(body);
-    out.color = encoded(lit(look.tint.rgb, world_normal, world_position));
+    out.color = encoded(look.tint.rgb * arriving.scale + arriving.add);
 #else
-    out.world_position = world_position;
-    out.world_normal = world_normal;
+    out.light_scale = arriving.scale;
+    out.light_add = arriving.add;
     out.color = in.color.rgb;
     out.cover = in.cover;
     out.coords = in.coords;
@@ -112,6 +113,6 @@ fn fragment(in: Varying) -> @location(0) vec4<f32> {
         albedo = dressed(albedo, in.cover, in.coords, outfit);
     }
     albedo = mix(albedo, look.tint.rgb, look.plain);
-    return vec4(encoded(lit(albedo, in.world_normal, in.world_position)), look.tint.a);
+    return vec4(encoded(albedo * in.light_scale + in.light_add), look.tint.a);
 #endif
 }

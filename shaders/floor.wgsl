@@ -8,34 +8,37 @@ struct Floor {
     background: vec4<f32>,
     colour: vec4<f32>,
     line: vec4<f32>,
-    // Middle (x, z), radius, strength.
+    // A circle (middle x, z, radius) outside of which there is no shadow, and how many there are.
+    reach: vec4<f32>,
+    // Middle (x, z), one over the radius, strength.
     shadows: array<vec4<f32>, SHADOWS>,
 }
 
 @group(#{MATERIAL_BIND_GROUP}) @binding(0) var<uniform> ground: Floor;
 
-// 1 on lines `step` metres apart, antialiased.
-fn grid(place: vec2<f32>, step: f32, width: f32) -> f32 {
-    let scaled = place / step;
-    let blur = fwidth(scaled) * width;
-    let near = abs(fract(scaled - 0.5) - 0.5) / max(blur, vec2(1e-5));
-    // Lines too close together to be told apart fade out instead of shimmering.
-    let fade = clamp(1.5 - max(blur.x, blur.y) * 3.0, 0.0, 1.0);
-    return (1.0 - min(min(near.x, near.y), 1.0)) * fade;
-}
-
 @fragment
 fn fragment(in: VertexOutput) -> @location(0) vec4<f32> {
     let place = in.world_position.xz;
-    let lines = max(grid(place, 0.5, 1.0) * 0.45, grid(place, 1.0, 1.3));
-    var colour = mix(ground.colour.rgb, ground.line.rgb, lines);
+    // Size of a pixel on the floor. Lines too close together to be told apart fade out instead of shimmering.
+    let pixel = max(fwidth(place), vec2(1e-5));
+    let coarsest = max(pixel.x, pixel.y);
+    let metres = abs(fract(place - 0.5) - 0.5) / pixel;
+    let halves = 0.5 * abs(fract(2.0 * place - 0.5) - 0.5) / pixel;
+    let metre = max(1.0 - min(metres.x, metres.y) / 1.3, 0.0) * saturate(1.5 - 3.9 * coarsest);
+    let half = max(1.0 - min(halves.x, halves.y), 0.0) * saturate(1.5 - 6.0 * coarsest);
+    var colour = mix(ground.colour.rgb, ground.line.rgb, max(0.45 * half, metre));
+
+    // A bound that is known only here: where it is 0 a software adapter leaves the loop out instead of unrolling it.
+    let from_middle = place - ground.reach.xy;
+    let near = dot(from_middle, from_middle) < ground.reach.z * ground.reach.z;
+    let count = select(0u, min(u32(ground.reach.w), SHADOWS), near);
     var light = 1.0;
-    for (var i = 0u; i < SHADOWS; i += 1u) {
+    for (var i = 0u; i < count; i += 1u) {
         let shadow = ground.shadows[i];
-        let offset = (place - shadow.xy) / max(shadow.z, 1e-3);
+        let offset = (place - shadow.xy) * shadow.z;
         // Close to a Gaussian, and cheap.
-        let near = max(1.0 - 0.25 * dot(offset, offset), 0.0);
-        light *= 1.0 - shadow.w * (near * near) * (near * near);
+        let depth = max(1.0 - 0.25 * dot(offset, offset), 0.0);
+        light *= 1.0 - shadow.w * (depth * depth) * (depth * depth);
     }
     let away = smoothstep(1.2, 3.3, length(place));
     return vec4(mix(colour * light, ground.background.rgb, away), 1.0);

@@ -3,7 +3,15 @@
 
 #import bevy_pbr::mesh_view_bindings::view
 
-fn lit(albedo: vec3<f32>, normal: vec3<f32>, world_position: vec3<f32>) -> vec3<f32> {
+// What arrives at the eye is `albedo * scale + add`.
+struct Light {
+    scale: vec3<f32>,
+    add: vec3<f32>,
+}
+
+// Worked out at the points of a mesh: triangles are a few pixels large, and a software adapter shades whole blocks of
+// pixels for each.
+fn light(normal: vec3<f32>, world_position: vec3<f32>) -> Light {
     let n = normalize(normal);
     let eye = normalize(view.world_position - world_position);
     // The key light stands to the upper left of whoever looks, so that no side of a body is ever in the dark.
@@ -15,6 +23,6 @@ fn lit(albedo: vec3<f32>, normal: vec3<f32>, world_position: vec3<f32>) -> vec3<
     let key = max(dot(n, key_direction) + wrap, 0.0) / (1.0 + wrap);
     let halfway = normalize(key_direction + eye);
     let gloss = 0.05 * pow(max(dot(n, halfway), 0.0), 22.0);
-    let rim = 0.10 * pow(1.0 - max(dot(n, eye), 0.0), 3.0);
-    return albedo * (sky + key * vec3(0.74, 0.71, 0.66)) + gloss + rim * vec3(0.8, 0.9, 1.0) * (0.3 + albedo);
+    let rim = 0.10 * pow(1.0 - max(dot(n, eye), 0.0), 3.0) * vec3(0.8, 0.9, 1.0);
+    return Light(sky + key * vec3(0.74, 0.71, 0.66) + rim, gloss + 0.3 * rim);
 }

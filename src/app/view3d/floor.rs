@@ -30,6 +30,7 @@ pub fn spawn(
             background: colour(theme::STAGE),
             colour: colour(theme::FLOOR),
             line: colour(theme::FLOOR_LINE),
+            reach: Vec4::ZERO,
             shadows: [Vec4::new(0.0, 0.0, 1.0, 0.0); SHADOWS],
         },
     });
@@ -48,12 +49,18 @@ pub fn cast(floor: &Floor, materials: &mut Assets<FloorMaterial>, joints: Option
         let place = joints.and_then(|joints| joints.get(joint).filter(|_| joint < JOINTS)).copied();
         place.map_or(Vec4::new(0.0, 0.0, 1.0, 0.0), |place| {
             let height = place.y.max(0.0);
-            Vec4::new(place.x, place.z, size + 0.45 * height, 0.36 / (1.0 + (3.2 * height).powi(2)))
+            Vec4::new(place.x, place.z, 1.0 / (size + 0.45 * height), 0.36 / (1.0 + (3.2 * height).powi(2)))
         })
     });
+    // Shadows end at twice their radius.
+    let cast: Vec<Vec3> =
+        shadows.iter().filter(|s| s.w > 0.01).map(|s| Vec3::new(s.x, s.y, 2.0 / s.z)).collect();
+    let middle = cast.iter().map(|s| s.xy()).sum::<Vec2>() / cast.len().max(1) as f32;
+    let radius = cast.iter().map(|s| s.xy().distance(middle) + s.z).fold(0.0, f32::max);
+    let reach = Vec4::new(middle.x, middle.y, radius, shadows.len() as f32);
     if materials.get(&floor.0).is_some_and(|material| material.look.shadows != shadows)
         && let Some(mut material) = materials.get_mut(&floor.0)
     {
-        material.look.shadows = shadows;
+        (material.look.shadows, material.look.reach) = (shadows, reach);
     }
 }

@@ -192,7 +192,9 @@ pub struct FloorLook {
     pub background: Vec4,
     pub colour: Vec4,
     pub line: Vec4,
-    /// Middle (x, z), radius, strength.
+    /// A circle (middle x, z, radius) outside of which there is no shadow, and how many there are.
+    pub reach: Vec4,
+    /// Middle (x, z), one over the radius, strength.
     pub shadows: [Vec4; SHADOWS],
 }
 
