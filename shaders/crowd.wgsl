@@ -15,6 +15,8 @@ struct Look {
     clothed: f32,
     betas: u32,
     joints: u32,
+    // A pixel shows every second ghost (2) or every fourth (4), its neighbours the others; 1: all.
+    every: u32,
 }
 
 @group(#{MATERIAL_BIND_GROUP}) @binding(0) var<uniform> look: Look;
@@ -43,8 +45,7 @@ struct Varying {
 #ifdef GHOST
     // A hundred translucent layers a pixel: the colour is worked out at the points.
     @location(0) @interpolate(linear) color: vec3<f32>,
-    // Another grain for each body.
-    @location(1) @interpolate(flat) phase: f32,
+    @location(1) @interpolate(flat) body: u32,
 #else
     @location(0) light_scale: vec3<f32>,
     @location(1) light_add: vec3<f32>,
@@ -89,7 +90,7 @@ fn vertex(in: Vertex) -> Varying {
     var out: Varying;
     out.position = position_world_to_clip(world_position);
 #ifdef GHOST
-    out.phase = 0.618034 * f32(body);
+    out.body = body;
     out.color = encoded(look.tint.rgb * arriving.scale + arriving.add);
 #else
     out.light_scale = arriving.scale;
@@ -104,8 +105,15 @@ fn vertex(in: Vertex) -> Varying {
 @fragment
 fn fragment(in: Varying) -> @location(0) vec4<f32> {
 #ifdef GHOST
-    // Layers so thin change a colour by less than one of 256 levels: without grain, rounding would swallow them.
-    let noise = fract(52.9829189 * fract(dot(floor(in.position.xy), vec2(0.06711056, 0.00583715))) + in.phase);
+    let pixel = vec2<u32>(in.position.xy);
+    // Half a chessboard for 2, a square of four for 4.
+    let turn = select((pixel.x & 1u) + 2u * (pixel.y & 1u), (pixel.x + pixel.y) & 1u, look.every == 2u);
+    if (in.body & (look.every - 1u)) != (turn & (look.every - 1u)) {
+        discard;
+    }
+    // Thin layers change a colour by hardly one of 256 levels: without grain, rounding would swallow them.
+    let phase = 0.618034 * f32(in.body);
+    let noise = fract(52.9829189 * fract(dot(vec2<f32>(pixel), vec2(0.06711056, 0.00583715))) + phase);
     return vec4(in.color + (noise - 0.5) / (255.0 * look.tint.a), look.tint.a);
 #else
     var albedo = in.color;

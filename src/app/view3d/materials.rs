@@ -99,6 +99,8 @@ pub struct CrowdLook {
     pub clothed: f32,
     pub betas: u32,
     pub joints: u32,
+    /// A pixel shows every second ghost (2) or every fourth (4), its neighbours the others; 1: all.
+    pub every: u32,
 }
 
 /// What decides which shader draws a crowd.
