@@ -28,7 +28,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
     }
     let failed = |error| FormatError::io("write", plain(error), path);
     let mut file = new_file(made(parent(path))?).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    file.as_file_mut().write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     make_readable(file.path()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -110,11 +110,9 @@ impl NewFolder {
     }
 }
 
-/// The system's error alone: what goes wrong with a temporary file is told with its name, which helps nobody.
+/// The error without the temporary file's name, which helps nobody.
 fn plain(error: io::Error) -> io::Error {
-    let inner =
-        error.get_ref().and_then(|wrapped| wrapped.source()?.downcast_ref::<io::Error>()?.raw_os_error());
-    inner.map_or(error, io::Error::from_raw_os_error)
+    if error.get_ref().is_some() { error.kind().into() } else { error }
 }
 
 fn parent(path: &Path) -> &Path {
