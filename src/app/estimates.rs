@@ -62,8 +62,9 @@ struct OverlayRequest {
     picture: Picture,
 }
 
+/// Threads that answer, and what was asked of them.
 #[derive(Resource)]
-struct Workers {
+pub struct Workers {
     live: LiveEstimates,
     spread: Latest<SpreadRequest>,
     spreads: Slot<(Arc<Estimate>, Spread)>,
@@ -159,7 +160,7 @@ fn drawn_over(request: &OverlayRequest) -> egui::ColorImage {
 }
 
 /// Takes what the workers finished.
-fn collect(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
+pub fn collect(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
     let Some(workers) = workers else { return };
     if let Some(answer) = workers.live.answers.take()
         && answer.id >= workers.first_of_person

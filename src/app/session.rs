@@ -168,6 +168,8 @@ pub struct Session {
     pub refine: bool,
     pub view: View,
     pub keypoint: Option<usize>,
+    /// A keypoint is being dragged.
+    pub hand: bool,
     pub shown: Option<Shown>,
     /// From the last request to its prediction on the stage; refinements follow.
     pub predicted_after: Duration,
@@ -218,6 +220,7 @@ impl Default for Session {
                 before: true,
             },
             keypoint: None,
+            hand: false,
             shown: None,
             predicted_after: Duration::ZERO,
             before: None,

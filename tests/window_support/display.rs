@@ -110,6 +110,24 @@ impl Display {
         self.xdotool(&["mouseup", "1"]);
     }
 
+    /// Presses at a place and holds.
+    pub fn hold(&self, [x, y]: [i32; 2]) {
+        self.xdotool(&["mousemove", &x.to_string(), &y.to_string()]);
+        std::thread::sleep(Duration::from_millis(300));
+        self.xdotool(&["mousedown", "1"]);
+        // A first short way makes it a drag.
+        self.xdotool(&["mousemove", &(x + 8).to_string(), &y.to_string()]);
+    }
+
+    /// Moves the pointer in one step.
+    pub fn move_to(&self, [x, y]: [i32; 2]) {
+        self.xdotool(&["mousemove", &x.to_string(), &y.to_string()]);
+    }
+
+    pub fn release(&self) {
+        self.xdotool(&["mouseup", "1"]);
+    }
+
     pub fn key(&self, key: &str) {
         self.xdotool(&["key", key]);
         std::thread::sleep(Duration::from_millis(250));
@@ -145,7 +163,7 @@ impl Shot {
         })
     }
 
-    fn take(display: &Display) -> Self {
+    pub fn take(display: &Display) -> Self {
         let (connection, root) = display.connect();
         let [width, height] = SIZE;
         let image = connection

@@ -127,6 +127,7 @@ impl PhotoPanel {
         let places = person.map(|person| {
             person.keypoints.iter().map(|k| placed.to_screen(k.position())).map(|at| [at.x, at.y]).collect()
         });
+        session.hand = self.dragged.is_some();
         session.keypoint_places = places.unwrap_or_default();
         session.overlay_texture = keep_texture;
     }

@@ -14,8 +14,8 @@ use crate::app::session::MOST_SAMPLES;
 use crate::app::theme;
 use crate::body::BodyModel;
 
-/// Triangles of a ghost; the second number where there are many ghosts.
-const GHOST_FACES: [usize; 2] = [2400, 900];
+/// Triangles of a ghost; the second number where there are many ghosts, the third in a draft.
+const GHOST_FACES: [usize; 3] = [2400, 900, 350];
 /// More ghosts than this are many: together they blur what the coarser mesh leaves out.
 const FEW_GHOSTS: usize = 30;
 
@@ -24,7 +24,7 @@ const FEW_GHOSTS: usize = 30;
 pub struct CrowdAssets {
     pub mesh: Handle<Mesh>,
     /// The same points with fewer triangles.
-    coarse: [Handle<Mesh>; 2],
+    coarse: [Handle<Mesh>; 3],
     ghosts: Handle<CrowdMaterial>,
     solid: Handle<CrowdMaterial>,
     transforms: Handle<ShaderBuffer>,
@@ -41,8 +41,10 @@ pub struct Member;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Manner {
     Hidden,
-    /// Translucent, around the body in the middle.
-    Ghosts,
+    /// Translucent, around the body in the middle. A draft is cheap: it follows a hand on a software adapter.
+    Ghosts {
+        draft: bool,
+    },
     Solid {
         plain: bool,
         clothed: bool,
@@ -121,6 +123,7 @@ impl CrowdAssets {
                     betas: betas_each as u32,
                     joints: model.num_joints() as u32,
                     every: 1,
+                    block: 0,
                 },
                 transforms: transforms.clone(),
                 betas: betas.clone(),
@@ -171,7 +174,8 @@ impl CrowdAssets {
         }
         let (mesh, material) = match manner {
             Manner::Hidden => return,
-            Manner::Ghosts => (&self.coarse[usize::from(bodies > FEW_GHOSTS)], &self.ghosts),
+            Manner::Ghosts { draft: true } => (&self.coarse[2], &self.ghosts),
+            Manner::Ghosts { .. } => (&self.coarse[usize::from(bodies > FEW_GHOSTS)], &self.ghosts),
             Manner::Solid { .. } => (&self.mesh, &self.solid),
         };
         let bodies = bodies.min(MOST_SAMPLES);
@@ -179,14 +183,15 @@ impl CrowdAssets {
             match manner {
                 // Half of them stand before the body in the middle; where those agree they cover 60 % of it. More
                 // layers than a pixel of 8 bits can tell apart are shared among neighbouring pixels.
-                Manner::Ghosts => {
-                    let every = if bodies > 120 {
-                        4
-                    } else if bodies > 60 {
-                        2
-                    } else {
-                        1
+                Manner::Ghosts { draft } => {
+                    let every = match bodies {
+                        0..=30 => 1,
+                        31..=60 => 1 + u32::from(draft),
+                        61..=120 => 2 + 2 * u32::from(draft),
+                        _ => 4,
                     };
+                    // A software adapter shades blocks of four by four pixels, and leaves out those without any.
+                    material.look.block = if draft { 2 } else { 0 };
                     material.look.every = every;
                     let layers = (bodies as f32 * 0.5 / every as f32).max(0.5);
                     material.look.tint.w = (1.0 - 0.4f32.powf(1.0 / layers)).clamp(0.012, 0.3);

@@ -101,6 +101,8 @@ pub struct CrowdLook {
     pub joints: u32,
     /// A pixel shows every second ghost (2) or every fourth (4), its neighbours the others; 1: all.
     pub every: u32,
+    /// Pixels in squares of 2^block take their turn together.
+    pub block: u32,
 }
 
 /// What decides which shader draws a crowd.

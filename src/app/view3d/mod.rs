@@ -11,6 +11,7 @@ pub mod orbit;
 pub mod stage;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bevy::camera::visibility::NoFrustumCulling;
 use bevy::camera::{CameraUpdateSystems, CompositingSpace};
@@ -27,7 +28,7 @@ use self::orbit::Orbit;
 use self::stage::{Crowd, Stage, StageRequest};
 use super::action::Action;
 use super::session::{Colouring, Scene, Session, Spread};
-use super::{Acting, Collecting, Waker, theme};
+use super::{Acting, Collecting, Waker, estimates, theme};
 use crate::body::BodyModel;
 use crate::estimators::Estimate;
 use crate::raster::colormap::{Colormap, srgb_to_linear};
@@ -41,7 +42,10 @@ impl Plugin for View3dPlugin {
             .init_resource::<OnStage>()
             .insert_resource(ClearColor(stage_colour()))
             .add_systems(Startup, (spawn_camera, floor::spawn, spawn_body, start_worker))
-            .add_systems(Update, (ask, take.in_set(Collecting), paint, arrange).chain())
+            .add_systems(
+                Update,
+                (ask.after(estimates::collect), take.in_set(Collecting), paint, arrange).chain(),
+            )
             .add_systems(
                 PostUpdate,
                 orbit::place_camera
@@ -57,11 +61,16 @@ fn stage_colour() -> Color {
     Color::srgb_u8(theme::STAGE.r(), theme::STAGE.g(), theme::STAGE.b())
 }
 
+/// How long a frame waits for a pose that was asked for: about as long as posing takes. Without it every answer would
+/// come a frame late, and frames of a software adapter are long.
+const POSING: Duration = Duration::from_millis(30);
+
 /// What was asked of the worker and what it gave last.
 #[derive(Resource, Default)]
 struct OnStage {
     asked: Option<Asked>,
     revision: u64,
+    answered: u64,
     /// Bodies that were loaded.
     models: u64,
     crowd: Arc<Crowd>,
@@ -101,10 +110,13 @@ struct MainBody {
     model: Option<Arc<BodyModel>>,
 }
 
+fn software(adapter: &RenderAdapterInfo) -> bool {
+    format!("{:?}", adapter.device_type) == "Cpu"
+}
+
 /// Software adapters pay for every sample of a pixel.
 fn antialiasing(adapter: &RenderAdapterInfo) -> Msaa {
-    let software = format!("{:?}", adapter.device_type) == "Cpu";
-    if software { Msaa::Off } else { Msaa::Sample4 }
+    if software(adapter) { Msaa::Off } else { Msaa::Sample4 }
 }
 
 fn spawn_camera(mut commands: Commands, adapter: Res<RenderAdapterInfo>, mut session: ResMut<Session>) {
@@ -202,14 +214,24 @@ fn take(
     ),
     (floor, crowd_assets): (Res<floor::Floor>, Option<Res<CrowdAssets>>),
 ) {
-    let Some(answer) = stage.and_then(|stage| stage.answers.take()) else { return };
+    let Some(stage) = stage else { return };
+    let began = Instant::now();
+    let answer = loop {
+        match stage.answers.take() {
+            Some(answer) => break answer,
+            None if on_stage.answered == on_stage.revision || began.elapsed() > POSING => return,
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
     let staged = match answer {
         Ok(staged) => staged,
         Err(error) => {
+            on_stage.answered = on_stage.revision;
             session.error = Some(error);
             return;
         }
     };
+    on_stage.answered = staged.revision;
     floor::cast(
         &floor,
         &mut floor_materials,
@@ -333,6 +355,7 @@ fn arrange(
     crowd_assets: Option<Res<CrowdAssets>>,
     members: Query<Entity, With<Member>>,
     mut materials: ResMut<Assets<CrowdMaterial>>,
+    adapter: Res<RenderAdapterInfo>,
     mut visibilities: Query<&mut Visibility>,
 ) {
     let Some(assets) = crowd_assets else { return };
@@ -344,7 +367,7 @@ fn arrange(
     let manner = match session.view.scene {
         _ if bodies == 0 || playing => Manner::Hidden,
         Scene::One => Manner::Hidden,
-        Scene::Cloud => Manner::Ghosts,
+        Scene::Cloud => Manner::Ghosts { draft: software(&adapter) && session.hand },
         Scene::SideBySide => Manner::Solid { plain, clothed },
     };
     let drawn = if manner == Manner::Hidden { 0 } else { bodies };
