@@ -17,8 +17,6 @@ struct Look {
     joints: u32,
     // A pixel shows every second ghost (2) or every fourth (4), its neighbours the others; 1: all.
     every: u32,
-    // Pixels in squares of 2^block take their turn together.
-    block: u32,
 }
 
 @group(#{MATERIAL_BIND_GROUP}) @binding(0) var<uniform> look: Look;
@@ -107,7 +105,7 @@ fn vertex(in: Vertex) -> Varying {
 @fragment
 fn fragment(in: Varying) -> @location(0) vec4<f32> {
 #ifdef GHOST
-    let pixel = vec2<u32>(in.position.xy) >> vec2(look.block);
+    let pixel = vec2<u32>(in.position.xy);
     // Half a chessboard for 2, a square of four for 4.
     let turn = select((pixel.x & 1u) + 2u * (pixel.y & 1u), (pixel.x + pixel.y) & 1u, look.every == 2u);
     if (in.body & (look.every - 1u)) != (turn & (look.every - 1u)) {

@@ -6,16 +6,16 @@ use bevy::mesh::{Indices, MeshTag, PrimitiveTopology};
 use bevy::prelude::*;
 use bevy::render::storage::ShaderBuffer;
 
-use super::coarse::coarse_faces;
 use super::dress::{OutfitLook, with_clothes};
 use super::materials::{CrowdLook, CrowdMaterial};
 use super::stage::Crowd;
 use crate::app::session::MOST_SAMPLES;
 use crate::app::theme;
 use crate::body::BodyModel;
+use crate::geometry::simplify::simplify;
 
-/// Triangles of a ghost; the second number where there are many ghosts, the third in a draft.
-const GHOST_FACES: [usize; 3] = [2400, 900, 350];
+/// Triangles of a ghost; the second number where there are many ghosts.
+const GHOST_FACES: [usize; 2] = [2400, 900];
 /// More ghosts than this are many: together they blur what the coarser mesh leaves out.
 const FEW_GHOSTS: usize = 30;
 
@@ -24,7 +24,7 @@ const FEW_GHOSTS: usize = 30;
 pub struct CrowdAssets {
     pub mesh: Handle<Mesh>,
     /// The same points with fewer triangles.
-    coarse: [Handle<Mesh>; 3],
+    coarse: [Handle<Mesh>; 2],
     ghosts: Handle<CrowdMaterial>,
     solid: Handle<CrowdMaterial>,
     transforms: Handle<ShaderBuffer>,
@@ -41,10 +41,8 @@ pub struct Member;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Manner {
     Hidden,
-    /// Translucent, around the body in the middle. A draft is cheap: it follows a hand on a software adapter.
-    Ghosts {
-        draft: bool,
-    },
+    /// Translucent, around the body in the middle.
+    Ghosts,
     Solid {
         plain: bool,
         clothed: bool,
@@ -72,6 +70,19 @@ fn packed_skin(model: &BodyModel) -> Vec<[u32; 4]> {
 /// The rest mesh as bevy wants it; colours are white until painted.
 pub fn mesh_of(model: &BodyModel, positions: Vec<[f32; 3]>, normals: Vec<[f32; 3]>) -> Mesh {
     mesh_with(model, &model.faces, positions, normals)
+}
+
+/// The same for a translucent body.
+pub fn ghost_mesh_of(model: &BodyModel, positions: Vec<[f32; 3]>, normals: Vec<[f32; 3]>) -> Mesh {
+    mesh_with(model, &coarse_faces(model, GHOST_FACES[0]), positions, normals)
+}
+
+/// Fewer triangles over the same points, so that shapes and skinning stay theirs.
+fn coarse_faces(model: &BodyModel, most: usize) -> Vec<[u32; 3]> {
+    // A closed surface has half as many points as triangles.
+    let coarse = simplify(&model.v_template, &model.faces, most / 2);
+    let original = |corner: u32| coarse.points.get(corner as usize).copied().unwrap_or_default();
+    coarse.faces.iter().map(|face| face.map(original)).collect()
 }
 
 fn mesh_with(
@@ -123,7 +134,6 @@ impl CrowdAssets {
                     betas: betas_each as u32,
                     joints: model.num_joints() as u32,
                     every: 1,
-                    block: 0,
                 },
                 transforms: transforms.clone(),
                 betas: betas.clone(),
@@ -140,8 +150,9 @@ impl CrowdAssets {
         let solid = materials.add(material([r, g, b, 1.0], 0.0, false, &shapes, &skin));
         let positions: Vec<[f32; 3]> = model.v_template.iter().map(|v| v.to_array()).collect();
         let normals: Vec<[f32; 3]> = model.normals(&model.v_template).iter().map(|n| n.to_array()).collect();
-        let coarse = coarse_faces(model, GHOST_FACES)
-            .map(|faces| meshes.add(mesh_with(model, &faces, positions.clone(), normals.clone())));
+        let coarse = GHOST_FACES.map(|most| {
+            meshes.add(mesh_with(model, &coarse_faces(model, most), positions.clone(), normals.clone()))
+        });
         let mesh = meshes.add(mesh_of(model, positions, normals));
         Self { mesh, coarse, ghosts, solid, transforms, betas, transforms_size, betas_size }
     }
@@ -174,8 +185,7 @@ impl CrowdAssets {
         }
         let (mesh, material) = match manner {
             Manner::Hidden => return,
-            Manner::Ghosts { draft: true } => (&self.coarse[2], &self.ghosts),
-            Manner::Ghosts { .. } => (&self.coarse[usize::from(bodies > FEW_GHOSTS)], &self.ghosts),
+            Manner::Ghosts => (&self.coarse[usize::from(bodies > FEW_GHOSTS)], &self.ghosts),
             Manner::Solid { .. } => (&self.mesh, &self.solid),
         };
         let bodies = bodies.min(MOST_SAMPLES);
@@ -183,15 +193,12 @@ impl CrowdAssets {
             match manner {
                 // Half of them stand before the body in the middle; where those agree they cover 60 % of it. More
                 // layers than a pixel of 8 bits can tell apart are shared among neighbouring pixels.
-                Manner::Ghosts { draft } => {
+                Manner::Ghosts => {
                     let every = match bodies {
-                        0..=30 => 1,
-                        31..=60 => 1 + u32::from(draft),
-                        61..=120 => 2 + 2 * u32::from(draft),
+                        0..=60 => 1,
+                        61..=120 => 2,
                         _ => 4,
                     };
-                    // A software adapter shades blocks of four by four pixels, and leaves out those without any.
-                    material.look.block = if draft { 2 } else { 0 };
                     material.look.every = every;
                     let layers = (bodies as f32 * 0.5 / every as f32).max(0.5);
                     material.look.tint.w = (1.0 - 0.4f32.powf(1.0 / layers)).clamp(0.012, 0.3);

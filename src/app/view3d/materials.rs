@@ -51,8 +51,28 @@ pub struct BodyLook {
     pub clothed: f32,
 }
 
+/// What decides which shader draws a body or a crowd.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ghostly {
+    ghost: bool,
+}
+
+impl From<&BodyMaterial> for Ghostly {
+    fn from(material: &BodyMaterial) -> Self {
+        Self { ghost: material.translucent }
+    }
+}
+
+impl From<&CrowdMaterial> for Ghostly {
+    fn from(material: &CrowdMaterial) -> Self {
+        Self { ghost: material.translucent }
+    }
+}
+
 /// A body posed on the CPU.
 #[derive(Asset, TypePath, AsBindGroup, Clone)]
+#[bind_group_data(Ghostly)]
 pub struct BodyMaterial {
     #[uniform(0)]
     pub look: BodyLook,
@@ -86,9 +106,9 @@ impl Material for BodyMaterial {
         _: &MaterialPipeline,
         descriptor: &mut RenderPipelineDescriptor,
         layout: &MeshVertexBufferLayoutRef,
-        _: MaterialPipelineKey<Self>,
+        key: MaterialPipelineKey<Self>,
     ) -> Result<(), SpecializedMeshPipelineError> {
-        body_inputs(descriptor, layout)
+        body_inputs(descriptor, layout, key.bind_group_data)
     }
 }
 
@@ -101,26 +121,11 @@ pub struct CrowdLook {
     pub joints: u32,
     /// A pixel shows every second ghost (2) or every fourth (4), its neighbours the others; 1: all.
     pub every: u32,
-    /// Pixels in squares of 2^block take their turn together.
-    pub block: u32,
-}
-
-/// What decides which shader draws a crowd.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CrowdKey {
-    ghost: bool,
-}
-
-impl From<&CrowdMaterial> for CrowdKey {
-    fn from(material: &CrowdMaterial) -> Self {
-        Self { ghost: material.translucent }
-    }
 }
 
 /// Many bodies shaped and skinned in the vertex shader; an instance's tag is its number.
 #[derive(Asset, TypePath, AsBindGroup, Clone)]
-#[bind_group_data(CrowdKey)]
+#[bind_group_data(Ghostly)]
 pub struct CrowdMaterial {
     #[uniform(0)]
     pub look: CrowdLook,
@@ -164,13 +169,7 @@ impl Material for CrowdMaterial {
         layout: &MeshVertexBufferLayoutRef,
         key: MaterialPipelineKey<Self>,
     ) -> Result<(), SpecializedMeshPipelineError> {
-        if key.bind_group_data.ghost {
-            descriptor.vertex.shader_defs.push("GHOST".into());
-            if let Some(fragment) = descriptor.fragment.as_mut() {
-                fragment.shader_defs.push("GHOST".into());
-            }
-        }
-        body_inputs(descriptor, layout)
+        body_inputs(descriptor, layout, key.bind_group_data)
     }
 }
 
@@ -178,7 +177,14 @@ impl Material for CrowdMaterial {
 fn body_inputs(
     descriptor: &mut RenderPipelineDescriptor,
     layout: &MeshVertexBufferLayoutRef,
+    key: Ghostly,
 ) -> Result<(), SpecializedMeshPipelineError> {
+    if key.ghost {
+        descriptor.vertex.shader_defs.push("GHOST".into());
+        if let Some(fragment) = descriptor.fragment.as_mut() {
+            fragment.shader_defs.push("GHOST".into());
+        }
+    }
     let layout = layout.0.get_layout(&[
         Mesh::ATTRIBUTE_POSITION.at_shader_location(0),
         Mesh::ATTRIBUTE_NORMAL.at_shader_location(1),

@@ -2,7 +2,6 @@
 //!
 //! Session ──StageRequest──▶ worker ──Staged──▶ mesh and buffers ──▶ GPU
 
-pub mod coarse;
 pub mod crowd;
 pub mod dress;
 pub mod floor;
@@ -64,6 +63,9 @@ fn stage_colour() -> Color {
 /// How long a frame waits for a pose that was asked for: about as long as posing takes. Without it every answer would
 /// come a frame late, and frames of a software adapter are long.
 const POSING: Duration = Duration::from_millis(30);
+
+/// Samples that a software adapter draws while a keypoint is held.
+const DRAFT: usize = 40;
 
 /// What was asked of the worker and what it gave last.
 #[derive(Resource, Default)]
@@ -245,7 +247,7 @@ fn take(
         }
     } else {
         main.ghost_mesh =
-            meshes.add(crowd::mesh_of(&staged.model, staged.vertices.clone(), staged.normals.clone()));
+            meshes.add(crowd::ghost_mesh_of(&staged.model, staged.vertices.clone(), staged.normals.clone()));
         commands.entity(main.ghost).insert(Mesh3d(main.ghost_mesh.clone()));
         main.mesh = meshes.add(crowd::mesh_of(&staged.model, staged.vertices, staged.normals));
         commands.entity(main.entity).insert(Mesh3d(main.mesh.clone()));
@@ -367,10 +369,15 @@ fn arrange(
     let manner = match session.view.scene {
         _ if bodies == 0 || playing => Manner::Hidden,
         Scene::One => Manner::Hidden,
-        Scene::Cloud => Manner::Ghosts { draft: software(&adapter) && session.hand },
+        Scene::Cloud => Manner::Ghosts,
         Scene::SideBySide => Manner::Solid { plain, clothed },
     };
-    let drawn = if manner == Manner::Hidden { 0 } else { bodies };
+    let drawn = match manner {
+        Manner::Hidden => 0,
+        // A software adapter could not follow the hand with all of them.
+        Manner::Ghosts if session.hand && software(&adapter) => bodies.min(DRAFT),
+        _ => bodies,
+    };
     let wanted = (on_stage.models, drawn, manner);
     if on_stage.arranged != Some(wanted) {
         assets.arrange(drawn, manner, &mut commands, &members, &mut materials);
