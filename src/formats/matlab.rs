@@ -1,6 +1,5 @@
 //! MATLAB's level 5 files (`UV_Processed.mat`, joint files of data sets): numbers, text, cells, structs, sparse
 //! matrices. HDF5 files of version 7.3 are named as such and not read.
-//! One file because its elements nest: cells hold structs hold text, and each reads the others.
 //! One file because every kind of element is read by the same walk over tags.
 
 use std::borrow::Cow;

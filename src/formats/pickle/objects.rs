@@ -1,6 +1,5 @@
 //! Calls and states of the few names that may occur: numpy's arrays and types, sets, byte strings, scipy's sparse
 //! matrices, a checkpoint's tensors.
-//! One file because each name's call and state are two sides of one rule, and what is refused is read off one `match`.
 //! One file because it is one list: what each allowed name does when it is called and when it gets a state.
 
 use super::machine::{Machine, Unfinished};
