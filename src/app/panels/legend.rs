@@ -5,7 +5,7 @@ use bevy_egui::egui::{self, Align2, Color32, FontId, Mesh, Rect, Ui};
 use super::faded;
 use crate::app::session::{Axis, Colouring, Session};
 use crate::app::theme;
-use crate::app::view3d::legend_top;
+use crate::app::view3d::paint::legend_top;
 use crate::raster::Colormap;
 
 const SIZE: egui::Vec2 = egui::vec2(196.0, 54.0);

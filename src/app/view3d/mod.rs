@@ -7,6 +7,7 @@ pub mod dress;
 pub mod floor;
 pub mod materials;
 pub mod orbit;
+pub mod paint;
 pub mod stage;
 
 use std::sync::Arc;
@@ -24,13 +25,13 @@ use bevy_egui::EguiPostUpdateSet;
 use self::crowd::{CrowdAssets, Manner, Member};
 use self::materials::{BodyLook, BodyMaterial, CrowdMaterial, FloorMaterial};
 use self::orbit::Orbit;
+use self::paint::{Painted, paint};
 use self::stage::{Crowd, Stage, StageRequest};
 use super::action::Action;
-use super::session::{Colouring, Scene, Session, Spread};
+use super::session::{Colouring, Scene, Session};
 use super::{Acting, Collecting, Waker, estimates, theme};
 use crate::body::BodyModel;
 use crate::estimators::Estimate;
-use crate::raster::colormap::{Colormap, srgb_to_linear};
 
 pub struct View3dPlugin;
 
@@ -89,14 +90,6 @@ struct Asked {
     frame: Option<(usize, usize)>,
     before: Option<usize>,
     side_by_side: bool,
-}
-
-/// Everything that decides the colours.
-#[derive(Clone, PartialEq)]
-struct Painted {
-    colouring: Colouring,
-    axis: super::session::Axis,
-    spread: Option<usize>,
 }
 
 /// The body in the middle.
@@ -279,72 +272,6 @@ fn take(
     if staged.changed_scene {
         orbit.frame(staged.extent.0, staged.extent.1);
     }
-}
-
-/// Colours of the body and, side by side, of the samples.
-fn paint(
-    session: Res<Session>,
-    mut on_stage: ResMut<OnStage>,
-    main: Res<MainBody>,
-    crowd_assets: Option<Res<CrowdAssets>>,
-    mut meshes: ResMut<Assets<Mesh>>,
-    mut materials: ResMut<Assets<BodyMaterial>>,
-) {
-    let Some(model) = &main.model else { return };
-    let spread = session.spread.as_ref().filter(|spread| spread.total.len() == model.num_vertices());
-    let colouring = match session.view.colouring {
-        Colouring::Uncertainty if spread.is_none() => Colouring::Plain,
-        Colouring::Clothed if model.extras.is_none() => Colouring::Plain,
-        other => other,
-    };
-    let painted = Painted {
-        colouring,
-        axis: session.view.axis,
-        spread: spread.filter(|_| colouring == Colouring::Uncertainty).map(|s| Arc::as_ptr(s) as usize),
-    };
-    if on_stage.painted.as_ref() == Some(&painted) {
-        return;
-    }
-    let linear = |rgb: [u8; 3]| {
-        let [r, g, b] = rgb.map(srgb_to_linear);
-        [r, g, b, 1.0]
-    };
-    let colours: Vec<[f32; 4]> = match (colouring, spread, &model.extras) {
-        (Colouring::Uncertainty, Some(spread), _) => {
-            let top = legend_top(spread);
-            let values = spread.axis(session.view.axis);
-            Colormap::Ember.colours(values, 0.0, top).into_iter().map(linear).collect()
-        }
-        (Colouring::Clothed, _, Some(extras)) => dress::skin_colours(extras),
-        _ => vec![[1.0; 4]; model.num_vertices()],
-    };
-    let crowd_mesh = crowd_assets.map(|assets| assets.mesh.clone());
-    for handle in std::iter::once(main.mesh.clone()).chain(crowd_mesh) {
-        if let Some(mut mesh) = meshes.get_mut(&handle) {
-            mesh.insert_attribute(Mesh::ATTRIBUTE_COLOR, colours.clone());
-        }
-    }
-    if let Some(mut material) = materials.get_mut(&main.material) {
-        material.look.plain = f32::from(colouring == Colouring::Plain);
-        material.look.clothed = f32::from(colouring == Colouring::Clothed);
-    }
-    on_stage.painted = Some(painted);
-}
-
-/// Upper end of the colour bar in metres: a round number that few points exceed.
-pub fn legend_top(spread: &Spread) -> f32 {
-    let mut values = spread.total.clone();
-    if values.is_empty() {
-        return 0.05;
-    }
-    let at = (values.len() as f32 * 0.98) as usize;
-    let at = at.min(values.len() - 1);
-    let (_, high, _) = values.select_nth_unstable_by(at, f32::total_cmp);
-    let high = *high;
-    [0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50]
-        .into_iter()
-        .find(|top| *top >= high)
-        .unwrap_or(high)
 }
 
 /// As many instances as there are samples, and what is visible at all.
