@@ -8,7 +8,7 @@ pub const JOINTS: usize = 24;
 pub const BODY_JOINTS: usize = 23;
 
 /// Shape and pose of one body in the camera's space (y up, metres).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct BodyState {
     /// Shape coefficients, as many as the body model has directions in use (10 by default).
     pub betas: Vec<f32>,

@@ -60,6 +60,9 @@ pub struct EvaluateConfig {
     /// Keep the detector's keypoints of the renders in this file and read them from there the next time
     #[arg(long, value_name = "FILE")]
     pub keypoints_cache: Option<PathBuf>,
+    /// Write each rendered person's numbers into this file, a JSON line a person
+    #[arg(long, value_name = "FILE")]
+    pub each: Option<PathBuf>,
     /// Settings of the refinement, as JSON
     #[arg(long, value_name = "JSON", value_parser = parse_refinement, default_value = "{}")]
     pub refinement: OptimiseConfig,
@@ -80,6 +83,7 @@ impl Default for EvaluateConfig {
             weights: None,
             simulated: false,
             keypoints_cache: None,
+            each: None,
             refinement: OptimiseConfig::default(),
         }
     }

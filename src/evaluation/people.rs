@@ -43,7 +43,7 @@ pub(super) fn find(detector: &Detector, picture: &Picture, bbox: [f32; 4]) -> an
     let best = people.into_iter().max_by(|a, b| overlap(a.bbox, bbox).total_cmp(&overlap(b.bbox, bbox)));
     match best {
         Some(person) if overlap(person.bbox, bbox) > SAME => Ok(person),
-        _ => Ok(detector.keypoints_in_box(picture, bbox, false)?),
+        _ => Ok(detector.keypoints_in_box(picture, bbox, DetectOptions::default().fine)?),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::formats::picture::Picture;
 use crate::geometry::camera::Projection;
 use crate::keypoints::{COCO_KEYPOINTS, Detector, Keypoint, KeypointSource, Person};
 use crate::progress::{Cancel, Reporter};
+use crate::synthetic::detector_noise::View;
 use crate::synthetic::{
     CameraConfig, DetectorNoise, LiftingSample, LiftingSampler, PoseSource, SceneBuffers, SceneConfig,
     SceneMaker, SceneSample, SyntheticTruth, Visibility, stream,
@@ -141,14 +142,17 @@ fn flat_errors(means: &mut Means, bench: &Bench, sample: &LiftingSample, estimat
     estimate.samples.iter().for_each(|state| add(&format!("{stage}samples_"), state));
 }
 
-/// The people of the protocol with the keypoints that stand for the detector's.
+/// Someone rendered, with the keypoints that stand for the detector's.
+type Seen = (LiftingSample, [Keypoint; COCO_KEYPOINTS]);
+
+/// The people of the protocol.
 fn people(
     config: &EvaluateConfig,
     body: &BodyModel,
     poses: &PoseSource,
     reporter: &Reporter,
     cancel: &Cancel,
-) -> Result<Vec<(LiftingSample, [Keypoint; COCO_KEYPOINTS])>, EvaluateError> {
+) -> Result<Vec<Seen>, EvaluateError> {
     let camera = CameraConfig { truncated: config.truncated, ..CameraConfig::default() };
     let items = 0..config.n as u64;
     if config.simulated {
@@ -166,18 +170,17 @@ fn people(
     let scene = SceneConfig { camera, ..SceneConfig::default() };
     let maker = SceneMaker::new(body, poses, scene).map_err(anyhow::Error::from)?.undisturbed();
     let detector = Detector::load().map_err(anyhow::Error::from)?;
-    let kept = Cache::read(config);
+    if let Some(mut kept) = Cache::read(config).filter(|kept| kept.people.len() >= config.n) {
+        kept.people.truncate(config.n);
+        return Ok(kept.people);
+    }
     let done = AtomicU64::new(0);
-    let found: Vec<anyhow::Result<(LiftingSample, [Keypoint; COCO_KEYPOINTS])>> = items
+    let found: Vec<anyhow::Result<Seen>> = items
         .into_par_iter()
         .map_init(SceneBuffers::default, |buffers, item| {
             anyhow::ensure!(!cancel.is_cancelled(), "cancelled");
             let SceneSample { picture, truth, .. } = maker.at(config.seed, item, buffers);
-            let known = kept.as_ref().and_then(|kept| kept.keypoints.get(item as usize)).copied();
-            let keypoints = match known {
-                Some(keypoints) => keypoints,
-                None => super::people::find(&detector, &picture, truth.bbox)?.keypoints,
-            };
+            let keypoints = super::people::find(&detector, &picture, truth.bbox)?.keypoints;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             if done.is_multiple_of(16) {
                 reporter.progress(done, config.n as u64, "renders");
@@ -189,44 +192,65 @@ fn people(
     if cancel.is_cancelled() {
         return Err(EvaluateError::Cancelled);
     }
-    let found: Vec<_> = found.into_iter().collect::<anyhow::Result<_>>()?;
-    Cache::write(config, found.iter().map(|(_, keypoints)| *keypoints).collect())?;
-    Ok(found)
+    let people: Vec<_> = found.into_iter().collect::<anyhow::Result<_>>()?;
+    let kept = Cache::of(config, people);
+    kept.write(config)?;
+    Ok(kept.people)
 }
 
-/// Keypoints that the detector gave for the renders of one seed.
+/// The people of one seed as rendered and detected, kept for further evaluations.
 #[derive(Serialize, Deserialize)]
 struct Cache {
     seed: u64,
     poses: String,
     truncated: f32,
-    keypoints: Vec<[Keypoint; COCO_KEYPOINTS]>,
+    people: Vec<Seen>,
 }
 
 impl Cache {
-    fn name(config: &EvaluateConfig) -> String {
-        config.poses.as_ref().map_or_else(|| "prior".to_owned(), |path| path.display().to_string())
+    fn of(config: &EvaluateConfig, people: Vec<Seen>) -> Self {
+        let poses =
+            config.poses.as_ref().map_or_else(|| "prior".to_owned(), |path| path.display().to_string());
+        Self { seed: config.seed, poses, truncated: config.truncated, people }
     }
 
     /// What was kept for the same renders, if anything.
     fn read(config: &EvaluateConfig) -> Option<Self> {
         let text = std::fs::read(config.keypoints_cache.as_ref()?).ok()?;
-        let cache: Self = serde_json::from_slice(&text).ok()?;
-        let same = cache.seed == config.seed
-            && cache.poses == Self::name(config)
-            && cache.truncated == config.truncated;
-        same.then_some(cache)
+        let kept: Self = serde_json::from_slice(&text).ok()?;
+        let wanted = Self::of(config, Vec::new());
+        let same = (kept.seed, &kept.poses, kept.truncated) == (wanted.seed, &wanted.poses, wanted.truncated);
+        same.then_some(kept)
     }
 
-    fn write(config: &EvaluateConfig, keypoints: Vec<[Keypoint; COCO_KEYPOINTS]>) -> anyhow::Result<()> {
+    fn write(&self, config: &EvaluateConfig) -> anyhow::Result<()> {
         let Some(path) = &config.keypoints_cache else { return Ok(()) };
-        if Self::read(config).is_some_and(|kept| kept.keypoints.len() >= keypoints.len()) {
-            return Ok(());
-        }
-        let cache =
-            Self { seed: config.seed, poses: Self::name(config), truncated: config.truncated, keypoints };
-        Ok(write_atomic(path, &serde_json::to_vec(&cache)?)?)
+        Ok(write_atomic(path, &serde_json::to_vec(self)?)?)
     }
+}
+
+/// One person's numbers as a JSON line: how they stand, how well the detector saw them, and every error.
+fn line_of(
+    sample: &LiftingSample,
+    keypoints: &[Keypoint; COCO_KEYPOINTS],
+    clean: &Option<Numbers>,
+    found: &Option<Numbers>,
+) -> anyhow::Result<String> {
+    let view = View::of(&sample.coco17_3d, &sample.coco17, sample.bbox);
+    let map =
+        |numbers: &Option<Numbers>| -> BTreeMap<String, f32> { numbers.iter().flatten().cloned().collect() };
+    let off: Vec<f32> = (0..COCO_KEYPOINTS)
+        .map(|k| keypoints[k].position().distance(sample.coco17[k]) / view.crop_side)
+        .collect();
+    let line = serde_json::json!({
+        "view": view,
+        "detector_off_in_squares": off,
+        "scores": keypoints.map(|k| k.score),
+        "visible": sample.visibility.map(|v| v == Visibility::Visible),
+        "clean": map(clean),
+        "detected": map(found),
+    });
+    Ok(serde_json::to_string(&line)? + "\n")
 }
 
 /// Runs the protocol.
@@ -251,6 +275,7 @@ pub(super) fn evaluate(
     let mut sums: BTreeMap<String, Mean> = BTreeMap::new();
     let mut spreads: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let (mut missed, mut seen_error, mut given) = (0usize, Mean::default(), Mean::default());
+    let mut each: Vec<String> = Vec::new();
     for (chunk, people) in people.chunks(64).enumerate() {
         if cancel.is_cancelled() {
             return Err(EvaluateError::Cancelled);
@@ -270,7 +295,10 @@ pub(super) fn evaluate(
                 }
             }
         }
-        for (clean, found) in numbers {
+        for ((clean, found), (sample, keypoints)) in numbers.into_iter().zip(people) {
+            if config.each.is_some() {
+                each.push(line_of(sample, keypoints, &clean, &found)?);
+            }
             missed += usize::from(found.is_none());
             for (name, value) in clean.into_iter().flatten() {
                 if QUANTILES.contains(&name.as_str()) {
@@ -286,6 +314,9 @@ pub(super) fn evaluate(
             }
         }
         reporter.progress((chunk * 64 + people.len()) as u64, config.n as u64, "people");
+    }
+    if let Some(path) = &config.each {
+        write_atomic(path, each.concat().as_bytes()).map_err(anyhow::Error::from)?;
     }
     let mut report = Report::default();
     report.numbers.extend(sums.iter().filter_map(|(name, mean)| Some((name.clone(), mean.get()?))));

@@ -20,7 +20,7 @@ const OCCLUDER_SHARE: f32 = 0.2;
 const FRAMED_COCO: [usize; COCO_KEYPOINTS] = [0, 5, 6, 1, 2, 3, 4, 7, 8, 11, 12, 9, 10, 13, 14, 15, 16];
 
 /// One person before one camera.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LiftingSample {
     /// In the camera's space.
     pub state: BodyState,

@@ -10,6 +10,7 @@ pub mod boxes;
 pub mod camera;
 pub mod clothes;
 pub mod detector_noise;
+pub mod error_bank;
 pub mod examples;
 mod gaussian;
 pub mod lifting;

@@ -49,7 +49,7 @@ pub fn observe(
             let mut off = |at: f32, side: f32| at + side * rng.random_range(-BOX_ERROR..BOX_ERROR);
             let (width, height) = (right - left, bottom - top);
             let bbox = [off(left, width), off(top, height), off(right, width), off(bottom, height)];
-            detector.keypoints_in_box(&sample.picture, bbox, false).map(Some)
+            detector.keypoints_in_box(&sample.picture, bbox, true).map(Some)
         }
     };
     let person = match person {

@@ -7,7 +7,7 @@ use crate::body::state::JOINTS;
 use crate::keypoints::COCO_KEYPOINTS;
 
 /// Whether a keypoint can be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Visibility {
     Visible,
     /// Behind another part of the same body.

@@ -27,7 +27,7 @@ pub struct TrainConfig {
     #[arg(long)]
     pub minutes: Option<f64>,
     /// People a step
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 512)]
     pub batch: usize,
     /// Highest learning rate
     #[arg(long, default_value_t = 1.5e-3)]
@@ -38,6 +38,10 @@ pub struct TrainConfig {
     /// Share of people with true instead of detected keypoints
     #[arg(long, default_value_t = 0.3)]
     pub clean: f32,
+    /// What the detector said of renders (kept by `evaluate --data detector-noise --keypoints-cache FILE`): half of the
+    /// disturbed people then err like those
+    #[arg(long, value_name = "FILE")]
+    pub detections: Option<PathBuf>,
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -64,10 +68,11 @@ impl Default for TrainConfig {
             out: PathBuf::from("trained/lifter.safetensors"),
             steps: 30_000,
             minutes: None,
-            batch: 256,
+            batch: 512,
             learning_rate: 1.5e-3,
             distribution_from: 0.5,
             clean: 0.3,
+            detections: None,
             seed: 1,
             checkpoint_minutes: 3.0,
             resume: false,

@@ -2,6 +2,7 @@
 //!
 //! [`TrainConfig`] ──[`train`]──▶ weights + `.json` (config, curve) + checkpoint; metrics go to the `Reporter`
 
+pub mod adamw;
 pub mod checkpoint;
 pub mod config;
 pub mod lifter;

@@ -45,7 +45,7 @@ fn a_run_leaves_weights_that_others_take_and_goes_on_from_its_checkpoint() {
     let ends = events.iter().filter(|event| event["event"] == "finished").count();
     assert!(events[0]["event"] == "started" && ends == 1, "{events:?}");
     assert!(events.iter().any(|event| event["name"] == "loss"));
-    assert_eq!(place.names("run"), ["w.json", "w.network.bpk", "w.optimizer.bpk", "w.safetensors"]);
+    assert_eq!(place.names("run"), ["w.checkpoint.safetensors", "w.json", "w.safetensors"]);
     assert_eq!(record(&place)["step"], 60);
 
     let output = train(&place, &["--steps", "70", "--resume"]);

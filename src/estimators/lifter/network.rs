@@ -113,3 +113,38 @@ impl LifterNetwork {
         finite.0
     }
 }
+
+/// The weights as one list, layer after layer in the order of the fields: what the trainer works on.
+impl LifterNetwork {
+    pub fn numbers(&self) -> Vec<f32> {
+        struct Reader(Vec<f32>);
+        impl burn::module::ModuleVisitor for Reader {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.extend(param.val().into_data().iter::<f32>());
+            }
+        }
+        let mut reader = Reader(Vec::new());
+        self.visit(&mut reader);
+        reader.0
+    }
+
+    /// The network with other weights, in the order of [`LifterNetwork::numbers`]; missing ones are zero.
+    pub fn with_numbers(self, numbers: &[f32]) -> Self {
+        struct Writer<'a>(&'a [f32]);
+        impl burn::module::ModuleMapper for Writer<'_> {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                param.map(|tensor| {
+                    let shape = tensor.shape();
+                    let (own, rest) = self.0.split_at(shape.num_elements().min(self.0.len()));
+                    self.0 = rest;
+                    let mut own = own.to_vec();
+                    own.resize(shape.num_elements(), 0.0);
+                    let active = tensor.is_require_grad();
+                    let new = Tensor::from_data(TensorData::new(own, shape), &tensor.device());
+                    if active { new.require_grad() } else { new }
+                })
+            }
+        }
+        self.map(&mut Writer(numbers))
+    }
+}

@@ -13,6 +13,7 @@ use crate::geometry::camera::Camera;
 use crate::geometry::rotations::{exp_so3, log_so3};
 use crate::keypoints::{COCO_KEYPOINTS, Crop, Keypoint};
 use crate::synthetic::detector_noise::{DetectorNoise, View};
+use crate::synthetic::error_bank::ErrorBank;
 use crate::synthetic::lifting::{LiftingSample, LiftingSampler};
 use crate::synthetic::occlusion::Visibility;
 use crate::synthetic::shape::sample_betas;
@@ -45,6 +46,7 @@ pub struct ExampleMaker<'a> {
     body: &'a BodyModel,
     sampler: LiftingSampler<'a>,
     noise: DetectorNoise,
+    bank: Option<ErrorBank>,
     /// Share of examples with true keypoints.
     clean: f32,
     pub network: LifterConfig,
@@ -52,6 +54,8 @@ pub struct ExampleMaker<'a> {
 
 /// Share of people who lean further than any camera's roll.
 const TILTED: f32 = 0.06;
+/// Share of disturbed people who err like observed ones, where there are any.
+const LIKE_OBSERVED: f32 = 0.5;
 
 impl<'a> ExampleMaker<'a> {
     /// # Errors
@@ -63,7 +67,13 @@ impl<'a> ExampleMaker<'a> {
         network: &LifterConfig,
     ) -> Result<Self, BodyError> {
         let sampler = LiftingSampler::new(body, poses, CameraConfig::default())?;
-        Ok(Self { poses, body, sampler, noise: DetectorNoise::default(), clean, network: network.clone() })
+        let noise = DetectorNoise::default();
+        Ok(Self { poses, body, sampler, noise, bank: None, clean, network: network.clone() })
+    }
+
+    /// Half of the disturbed people err like observed ones.
+    pub fn with_bank(self, bank: Option<ErrorBank>) -> Self {
+        Self { bank, ..self }
     }
 
     /// A random person before a random camera, varied as for training.
@@ -85,7 +95,20 @@ impl<'a> ExampleMaker<'a> {
 
     /// Keypoints of a person as the detector would give them.
     pub fn detected(&self, sample: &LiftingSample, rng: &mut ChaCha8Rng) -> [Keypoint; COCO_KEYPOINTS] {
-        detected(sample, &self.noise, rng)
+        match &self.bank {
+            Some(bank) if rng.random::<f32>() < LIKE_OBSERVED => {
+                let visible = sample.visibility.map(|v| v == Visibility::Visible);
+                let inside = sample.visibility.map(|v| v != Visibility::OutOfFrame);
+                let side = view_of(sample).crop_side;
+                let mut keypoints = bank.disturb(&sample.coco17, &visible, &inside, side, rng);
+                for keypoint in &mut keypoints {
+                    let at = keypoint.position().clamp(Vec2::ZERO, Vec2::from(sample.camera.size));
+                    (keypoint.x, keypoint.y) = (at.x, at.y);
+                }
+                keypoints
+            }
+            _ => detected(sample, &self.noise, rng),
+        }
     }
 
     /// One example, or `None` for a view of which too little is seen.
@@ -114,23 +137,17 @@ impl<'a> ExampleMaker<'a> {
     }
 }
 
+fn view_of(sample: &LiftingSample) -> View {
+    View::of(&sample.coco17_3d, &sample.coco17, sample.bbox)
+}
+
 /// Keypoints of a person as the detector would give them.
 pub fn detected(
     sample: &LiftingSample,
     noise: &DetectorNoise,
     rng: &mut ChaCha8Rng,
 ) -> [Keypoint; COCO_KEYPOINTS] {
-    let [left, top, right, bottom] = sample.bbox;
-    let coco = &sample.coco17_3d;
-    let across = coco[5] - coco[6];
-    let spine = (coco[5] + coco[6] - coco[11] - coco[12]) / 2.0;
-    let flat = (sample.coco17[5] + sample.coco17[6] - sample.coco17[11] - sample.coco17[12]) / 2.0;
-    let chest = across.cross(spine).normalize_or_zero();
-    let view = View {
-        crop_side: 1.2 * (right - left).max(bottom - top),
-        facing: chest.dot(-coco[5].normalize_or_zero()),
-        upright: -flat.normalize_or_zero().y,
-    };
+    let view = view_of(sample);
     let visible = sample.visibility.map(|v| v == Visibility::Visible);
     let mut keypoints = noise.disturb(&sample.coco17, &visible, &view, rng);
     for (keypoint, visibility) in keypoints.iter_mut().zip(sample.visibility) {

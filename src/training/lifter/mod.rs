@@ -1,15 +1,16 @@
 //! Trains the default estimator: first the point estimate alone, then the Gaussian around it beside it.
 
 pub mod data;
+mod gelu;
+mod layers;
 pub mod loss;
+pub mod plain;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use glam::Vec3;
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -17,18 +18,20 @@ use rayon::prelude::*;
 
 use self::data::{Example, ExampleMaker, Target};
 use self::loss::{Scratch, likelihood_loss, point_loss, residual};
+use self::plain::{Layout, Pass};
+use super::adamw::Descent;
 use super::checkpoint::{self, CurvePoint, RunRecord};
 use super::{TrainConfig, TrainError};
 use crate::body::BodyModel;
 use crate::body::keypoint_chain::KeypointChain;
 use crate::body::state::JOINTS;
 use crate::estimators::lifter::input::{INPUTS, crop_of, encode};
-use crate::estimators::lifter::network::LifterNetwork;
 use crate::estimators::lifter::output::{POINT, Point};
 use crate::estimators::lifter::weights;
 use crate::estimators::tangent::{BETAS_AT, ROTATIONS, TRIANGLE};
 use crate::geometry::align::scale_align;
 use crate::progress::{Cancel, Reporter};
+use crate::synthetic::error_bank::ErrorBank;
 use crate::synthetic::{PoseSource, stream};
 
 /// Steps between reports.
@@ -40,6 +43,8 @@ const WARM_UP: u64 = 200;
 const DITHER: f32 = 0.04;
 /// People of the validation set.
 const VALIDATION: u64 = 400;
+/// People that one thread takes at a time. Gradients are summed over such shares in their order, whatever the threads.
+const SHARE: usize = 128;
 
 /// Trains and writes the weights to `config.out`.
 ///
@@ -52,16 +57,20 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     let body = BodyModel::default_body().map_err(anyhow::Error::from)?;
     let chain = Arc::new(KeypointChain::new(&body).map_err(anyhow::Error::from)?);
     let poses = PoseSource::open(config.poses.as_deref()).map_err(anyhow::Error::from)?;
+    let bank = match &config.detections {
+        Some(path) => Some(ErrorBank::read(path).map_err(anyhow::Error::from)?),
+        None => None,
+    };
+    let layout = Layout::new(&config.network);
     let validation = match &config.validation {
         Some(path) => {
             let poses = PoseSource::from_npz(path).map_err(anyhow::Error::from)?;
-            let maker = ExampleMaker::new(&body, &poses, config.clean, &config.network);
-            Some(Validation::new(&maker.map_err(anyhow::Error::from)?))
+            Some(Validation::new(&maker(&body, &poses, config, bank.clone())?, &layout))
         }
         None => None,
     };
 
-    let device = Device::flex().autodiff();
+    let device = Device::flex();
     device.seed(config.seed);
     let mut network = config.network.init(&device);
     if let Some(path) = &config.from {
@@ -71,25 +80,34 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         }
         network = loaded;
     }
-    let mut optimizer = AdamWConfig::new().with_weight_decay(1e-4).with_epsilon(1e-8).init();
+    let mut descent = Descent::new(network.numbers());
     let mut record = RunRecord {
         config: config.clone(),
         step: 0,
         seconds: 0.0,
         examples: 0,
+        distribution_steps: 0,
         threads: rayon::current_num_threads(),
         curve: Vec::new(),
     };
     if config.resume {
         let old;
-        (network, optimizer, old) = checkpoint::load(network, optimizer, &config.out)?;
+        (descent, old) = checkpoint::load(layout.len(), &config.out)?;
         record = RunRecord { config: config.clone(), ..old };
     }
 
-    let batches = produce(body.clone(), poses, config, record.step);
+    let maker = maker(&body, &poses, config, bank)?;
+    let mut passes: Vec<Pass> = (0..config.batch)
+        .step_by(SHARE)
+        .map(|from| Pass::new(&layout, SHARE.min(config.batch - from)))
+        .collect();
     let (began, before) = (Instant::now(), record.seconds);
     let mut saved = Instant::now();
     let mut sums = Sums::default();
+    let save = |descent: &Descent, record: &RunRecord| -> anyhow::Result<()> {
+        checkpoint::save(descent, record, &config.out)?;
+        weights::save(&network.clone().with_numbers(&descent.averaged), &config.network, &config.out)
+    };
     loop {
         record.seconds = before + began.elapsed().as_secs_f64();
         let by_time = config.minutes.map_or(0.0, |minutes| record.seconds / (60.0 * minutes));
@@ -97,13 +115,16 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         if done >= 1.0 {
             break;
         }
-        let Ok(batch) = batches.recv() else {
-            return Err(TrainError::Other(anyhow::anyhow!("making examples failed")));
-        };
         let warm = ((record.step + 1) as f64 / WARM_UP as f64).min(1.0);
         let rate = config.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
         let both = done >= config.distribution_from;
-        let terms = step(&mut network, &mut optimizer, &batch, &chain, config, rate, both, &device);
+        let terms = step(&mut passes, &descent.weights, &maker, &chain, config, record.step, both);
+        let gradients: Vec<&[f32]> = passes.iter().map(|pass| pass.gradient.as_slice()).collect();
+        descent.step(layout.of_point(), &gradients, rate as f32, record.step);
+        if both {
+            descent.step(layout.of_distribution(), &gradients, rate as f32, record.distribution_steps);
+            record.distribution_steps += 1;
+        }
         record.step += 1;
         record.examples += config.batch as u64;
         sums.add(&terms);
@@ -120,7 +141,7 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
             if let Some(validation) = &validation
                 && record.step.is_multiple_of(10 * REPORT)
             {
-                values.extend(validation.run(&network, &chain, &device));
+                values.extend(validation.run(&descent.averaged, &chain));
             }
             for (name, value) in &values {
                 reporter.metric(name, record.step, *value);
@@ -134,45 +155,28 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         }
         let stop = cancel.is_cancelled();
         if stop || saved.elapsed().as_secs_f64() > 60.0 * config.checkpoint_minutes {
-            checkpoint::save(&network, &optimizer, &record, &config.out)?;
-            weights::save(&network, &config.network, &config.out)?;
+            save(&descent, &record)?;
             saved = Instant::now();
         }
         if stop {
             return Err(TrainError::Cancelled);
         }
     }
-    checkpoint::save(&network, &optimizer, &record, &config.out)?;
-    weights::save(&network, &config.network, &config.out)?;
-    Ok(())
+    Ok(save(&descent, &record)?)
+}
+
+fn maker<'a>(
+    body: &'a BodyModel,
+    poses: &'a PoseSource,
+    config: &TrainConfig,
+    bank: Option<ErrorBank>,
+) -> anyhow::Result<ExampleMaker<'a>> {
+    Ok(ExampleMaker::new(body, poses, config.clean, &config.network)?.with_bank(bank))
 }
 
 /// Seconds since the curve's last point.
 fn sums_since(record: &RunRecord) -> f64 {
     (record.seconds - record.curve.last().map_or(0.0, |point| point.seconds)).max(1e-3)
-}
-
-/// Makes batches ahead on a thread of its own; batch `i` holds the same people whatever the threads do.
-fn produce(
-    body: Arc<BodyModel>,
-    poses: PoseSource,
-    config: &TrainConfig,
-    first: u64,
-) -> Receiver<Vec<Example>> {
-    let (sender, receiver) = sync_channel(3);
-    let (seed, batch, clean, network) =
-        (config.seed, config.batch as u64, config.clean, config.network.clone());
-    std::thread::spawn(move || {
-        let Ok(maker) = ExampleMaker::new(&body, &poses, clean, &network) else { return };
-        for step in first.. {
-            let items = step * batch..(step + 1) * batch;
-            let examples = items.into_par_iter().map(|item| maker.example(seed, item)).collect();
-            if sender.send(examples).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// Means over one step.
@@ -220,80 +224,90 @@ impl Sums {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one step's inputs, used once")]
+/// Makes the step's people, takes them through the network and leaves the gradient's parts in the passes.
 fn step(
-    network: &mut LifterNetwork,
-    optimizer: &mut burn::optim::ModuleOptimizer,
-    batch: &[Example],
+    passes: &mut [Pass],
+    weights: &[f32],
+    maker: &ExampleMaker,
     chain: &KeypointChain,
     config: &TrainConfig,
-    rate: f64,
+    step: u64,
     both: bool,
-    device: &Device,
 ) -> StepTerms {
-    let count = batch.len();
-    let input: Vec<f32> = batch.iter().flat_map(|example| example.input).collect();
-    let input = Tensor::<2>::from_data(TensorData::new(input, [count, INPUTS]), device);
-    let features = network.features(input);
-    let points = network.point(features.clone());
-    let values: Vec<f32> = points.clone().into_data().iter::<f32>().collect();
+    let first = step * config.batch as u64;
+    let parts: Vec<StepTerms> = passes
+        .par_iter_mut()
+        .enumerate()
+        .map(|(part, pass)| {
+            let from = first + (part * SHARE) as u64;
+            let people = pass.input.len() / INPUTS;
+            let examples: Vec<Example> =
+                (from..from + people as u64).map(|item| maker.example(config.seed, item)).collect();
+            for (row, example) in pass.input.chunks_exact_mut(INPUTS).zip(&examples) {
+                row.copy_from_slice(&example.input);
+            }
+            pass.forward(weights, both);
+            let terms = losses(pass, &examples, chain, config, both);
+            pass.backward(weights, both);
+            terms
+        })
+        .collect();
+    parts.into_iter().fold(StepTerms::default(), |a, b| StepTerms {
+        total: a.total + b.total,
+        joints: a.joints + b.joints,
+        seen: a.seen + b.seen,
+        root: a.root + b.root,
+        likelihood: b.likelihood.map(|b| a.likelihood.unwrap_or(0.0) + b).or(a.likelihood),
+    })
+}
 
-    let mut gradient = vec![0.0f32; count * POINT];
-    let share = 1.0 / count as f32;
-    let sum = gradient
-        .par_chunks_mut(POINT)
-        .zip(values.par_chunks(POINT))
-        .zip(batch)
-        .map_init(
-            || Scratch::new(chain),
-            |scratch, ((grad, values), example)| {
-                let distance = config.network.distance_m;
-                let terms = point_loss(values, &example.target, chain, distance, &config.loss, scratch, grad);
-                grad.iter_mut().for_each(|g| *g *= share);
-                [terms.total, terms.joints, terms.seen, terms.root].map(|term| term * share)
-            },
-        )
-        .reduce(|| [0.0; 4], |a, b| std::array::from_fn(|i| a[i] + b[i]));
-    let mut surrogate = (points * Tensor::from_data(TensorData::new(gradient, [count, POINT]), device)).sum();
-
-    let mut likelihood = None;
-    if both {
-        let raw = network.triangle(features.detach());
-        let numbers: Vec<f32> = raw.clone().into_data().iter::<f32>().collect();
-        let mut gradient = vec![0.0f32; count * TRIANGLE];
-        let total: f32 = gradient
-            .par_chunks_mut(TRIANGLE)
-            .zip(numbers.par_chunks(TRIANGLE))
-            .zip(values.par_chunks(POINT))
-            .zip(batch)
-            .map(|(((grad, raw), values), example)| {
-                let mut delta = residual(values, &example.target);
-                let mut rng = stream(values[0].to_bits().into(), values[7].to_bits().into());
-                for delta in &mut delta[..BETAS_AT] {
-                    *delta += DITHER * rng.sample::<f32, _>(StandardNormal);
-                }
-                let loss = likelihood_loss(raw, &delta, grad);
-                grad.iter_mut().for_each(|g| *g *= share);
-                loss * share
-            })
-            .sum();
-        likelihood = Some(total);
-        surrogate =
-            surrogate + (raw * Tensor::from_data(TensorData::new(gradient, [count, TRIANGLE]), device)).sum();
+/// Terms and gradients of one share of a batch, as parts of the batch's means.
+fn losses(
+    pass: &mut Pass,
+    examples: &[Example],
+    chain: &KeypointChain,
+    config: &TrainConfig,
+    both: bool,
+) -> StepTerms {
+    let share = 1.0 / config.batch as f32;
+    let mut scratch = Scratch::new(chain);
+    let mut sum = StepTerms::default();
+    let rows = pass.points.chunks_exact(POINT).zip(pass.by_points.chunks_exact_mut(POINT));
+    for ((values, grad), example) in rows.zip(examples) {
+        let distance = config.network.distance_m;
+        let terms = point_loss(values, &example.target, chain, distance, &config.loss, &mut scratch, grad);
+        grad.iter_mut().for_each(|g| *g *= share);
+        sum.total += share * terms.total;
+        sum.joints += share * terms.joints;
+        sum.seen += share * terms.seen;
+        sum.root += share * terms.root;
     }
-    let gradients = GradientsParams::from_grads(surrogate.backward(), network);
-    *network = optimizer.step(rate, network.clone(), gradients);
-    StepTerms { total: sum[0], joints: sum[1], seen: sum[2], root: sum[3], likelihood }
+    if both {
+        let mut total = 0.0;
+        let rows = pass.triangles.chunks_exact(TRIANGLE).zip(pass.by_triangles.chunks_exact_mut(TRIANGLE));
+        for (((raw, grad), values), example) in rows.zip(pass.points.chunks_exact(POINT)).zip(examples) {
+            let mut delta = residual(values, &example.target);
+            let mut rng = stream(values[0].to_bits().into(), values[7].to_bits().into());
+            for delta in &mut delta[..BETAS_AT] {
+                *delta += DITHER * rng.sample::<f32, _>(StandardNormal);
+            }
+            total += share * likelihood_loss(raw, &delta, grad);
+            grad.iter_mut().for_each(|g| *g *= share);
+        }
+        sum.likelihood = Some(total);
+    }
+    sum
 }
 
 /// A fixed set of people of other poses, with true and with disturbed keypoints.
 struct Validation {
+    layout: Layout,
     clean: Vec<(Vec<f32>, Target)>,
     detected: Vec<(Vec<f32>, Target)>,
 }
 
 impl Validation {
-    fn new(maker: &ExampleMaker) -> Self {
+    fn new(maker: &ExampleMaker, layout: &Layout) -> Self {
         let (mut clean, mut detected) = (Vec::new(), Vec::new());
         for item in 0..VALIDATION {
             let mut rng = stream(77, item);
@@ -306,16 +320,19 @@ impl Validation {
                 out.push((input, data::target(&view, &crop)));
             }
         }
-        Self { clean, detected }
+        Self { layout: layout.clone(), clean, detected }
     }
 
     /// Mean scale-corrected joint error of the point estimate, millimetres.
-    fn run(&self, network: &LifterNetwork, chain: &KeypointChain, device: &Device) -> BTreeMap<String, f64> {
+    fn run(&self, weights: &[f32], chain: &KeypointChain) -> BTreeMap<String, f64> {
         let mut out = BTreeMap::new();
         for (name, set) in [("validation_sc_mm_clean", &self.clean), ("validation_sc_mm", &self.detected)] {
-            let input: Vec<f32> = set.iter().flat_map(|(input, _)| input.iter().copied()).collect();
-            let input = Tensor::<2>::from_data(TensorData::new(input, [set.len(), INPUTS]), device);
-            let values: Vec<f32> = network.point(network.features(input)).into_data().iter::<f32>().collect();
+            let mut pass = Pass::new(&self.layout, set.len());
+            for (row, (input, _)) in pass.input.chunks_exact_mut(INPUTS).zip(set) {
+                row.copy_from_slice(input);
+            }
+            pass.forward(weights, false);
+            let values = &pass.points;
             let mut points = chain.points();
             let mut sum = 0.0;
             for (values, (_, target)) in values.chunks_exact(POINT).zip(set) {
