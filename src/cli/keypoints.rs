@@ -33,9 +33,9 @@ pub struct Arguments {
     #[arg(long)]
     small_people: bool,
 
-    /// Looks at each person's mirror image too: a little finer, slower
+    /// Looks at each person once, not at the mirror image too: coarser, faster
     #[arg(long)]
-    fine: bool,
+    fast: bool,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let options = DetectOptions {
         min_score: arguments.min_score,
         small_people: arguments.small_people,
-        fine: arguments.fine,
+        fine: !arguments.fast,
     };
     let (photos, missing) = inputs::collect(&arguments.photos);
     let mut problems = missing.len();

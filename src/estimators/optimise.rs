@@ -19,6 +19,8 @@ use crate::body::{BodyModel, BodyState, Trajectory};
 use crate::keypoints::{COCO_KEYPOINTS, Crop, Keypoint, Person};
 use crate::progress::Cancel;
 
+/// Score from which a keypoint is taken for true; detectors stay below.
+const SURE: f32 = 0.995;
 /// Two rows a keypoint.
 const ROWS: usize = 2 * COCO_KEYPOINTS;
 
@@ -29,7 +31,9 @@ pub struct OptimiseConfig {
     pub steps: usize,
     /// Expected error of a keypoint with score 1 (true or placed by hand), in sides of the crop.
     pub sure_error: f32,
-    /// What is added to it for a keypoint with score 0; between, in proportion.
+    /// Least expected error of a keypoint that a detector found.
+    pub found_error: f32,
+    /// What is added to it over the score's square: MoveNet's errors on renders grow like that.
     pub unsure_error: f32,
     /// Errors well above this count as outliers (Geman–McClure), in sides of the crop.
     pub outlier: f32,
@@ -44,7 +48,8 @@ impl Default for OptimiseConfig {
         Self {
             steps: 10,
             sure_error: 0.006,
-            unsure_error: 0.03,
+            found_error: 0.02,
+            unsure_error: 0.0016,
             outlier: 0.05,
             min_score: 0.2,
             longest_turn: 0.5,
@@ -74,7 +79,11 @@ fn evidence(keypoints: &[Keypoint; COCO_KEYPOINTS], crop: &Crop, config: &Optimi
         let used = keypoint.score >= config.min_score && keypoint.position().is_finite();
         used.then(|| {
             let at = (keypoint.position() - crop.center) / crop.side;
-            let error = config.sure_error + config.unsure_error * (1.0 - keypoint.score.min(1.0));
+            let error = if keypoint.score >= SURE {
+                config.sure_error
+            } else {
+                config.found_error + config.unsure_error / (keypoint.score * keypoint.score).max(1e-3)
+            };
             (at, error * error)
         })
     })
