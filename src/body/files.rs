@@ -18,6 +18,9 @@ use crate::formats::{Array, FormatError, Limits, Npz, model_files, read_bytes, r
 /// Files with the published networks' regressors, in the order of their joints: 9, 19 and 17 of them.
 const REGRESSORS: [&str; 3] = ["J_regressor_extra.npy", "cocoplus_regressor.npy", "J_regressor_h36m.npy"];
 
+/// Places of a sparse matrix that is made dense; SMPL-X's regressor has 576,125.
+const LARGEST_DENSE: usize = 1 << 22;
+
 impl BodyArrays for Values {
     fn has(&self, name: &str) -> bool {
         self.entry(self.top(), name).is_some()
@@ -28,7 +31,9 @@ impl BodyArrays for Values {
             self.entry(self.top(), name).ok_or_else(|| FormatError::missing(format!("no array `{name}`")))?;
         match self.get(id) {
             Node::Array(array) => Ok(Cow::Borrowed(array)),
-            Node::Sparse(sparse) => Ok(Cow::Owned(sparse.dense())),
+            Node::Sparse(sparse) if sparse.shape[0].saturating_mul(sparse.shape[1]) <= LARGEST_DENSE => {
+                Ok(Cow::Owned(sparse.dense()))
+            }
             other => Err(FormatError::value(format!("`{name}` is {}, no array", other.what()))),
         }
     }

@@ -16,6 +16,7 @@ pub mod keypoint_chain;
 pub mod load;
 pub mod measure;
 pub mod model;
+pub mod motion;
 pub mod pose_layouts;
 pub mod posing;
 pub mod shape_statistics;

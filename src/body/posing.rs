@@ -178,6 +178,13 @@ impl BodyModel {
         }
     }
 
+    /// Rotations of all of this body's joints, the root first.
+    pub fn rotations_of_state(&self, state: &BodyState) -> Vec<Mat3> {
+        let mut rotations = [Mat3::IDENTITY; MOST_JOINTS];
+        self.rotations_of(state, &mut rotations);
+        rotations[..self.num_joints()].to_vec()
+    }
+
     /// The rotations of this body's own joints: hands' fingers stay flat, SMPL's two hand joints have no
     /// counterpart in a body with fingers.
     fn rotations_of(&self, state: &BodyState, out: &mut [Mat3; MOST_JOINTS]) {

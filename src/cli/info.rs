@@ -12,6 +12,7 @@ use super::print_line;
 use crate::body::BodyModel;
 use crate::estimators::lifter;
 use crate::formats::model_files;
+use crate::formats::registry::{self, FileState, Row};
 use crate::synthetic::PosePrior;
 use crate::synthetic::prior::PRIOR_FILE;
 use crate::tensors::device::{self, DeviceChoice, Job};
@@ -85,6 +86,8 @@ struct Info {
     threads: usize,
     model_folders: Vec<PathBuf>,
     models: Vec<Model>,
+    /// Files that cannot ship.
+    others: Vec<Row>,
     devices: Vec<ListedDevice>,
     auto: Auto,
 }
@@ -158,6 +161,7 @@ fn gathered() -> Info {
         threads: rayon::current_num_threads(),
         model_folders: model_files::folders().into_iter().filter(|folder| folder.is_dir()).collect(),
         models: SHIPPED.iter().map(model).collect(),
+        others: registry::rows(),
         devices: devices
             .map(|found| ListedDevice { choice: found.choice, name: found.name, real_gpu: found.real_gpu })
             .collect(),
@@ -210,6 +214,15 @@ fn print_text(info: &Info) {
             "  {:34} {:43} {}\n  {:34} {place}",
             model.name, model.purpose, model.licence, ""
         ));
+    }
+    print_line("\nmodels that cannot ship, below a folder of model files");
+    for row in &info.others {
+        let place = match &row.state {
+            FileState::Found { path, .. } => path.display().to_string(),
+            FileState::Missing => format!("missing; {}", row.get),
+            FileState::Damaged { reason, .. } => format!("DAMAGED: {reason}"),
+        };
+        print_line(&format!("  {:34} {}\n  {:34} {place}", row.put, row.unlocks, ""));
     }
     print_line("\ndevices");
     for device in &info.devices {

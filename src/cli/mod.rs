@@ -4,6 +4,7 @@
 //! Exit code 0: all done; 1: something failed, said on stderr; 2: wrong usage; 130: stopped by Ctrl-C (143: SIGTERM).
 
 mod completions;
+mod convert;
 mod evaluate;
 mod events;
 mod info;
@@ -49,6 +50,8 @@ enum Command {
     Train(train::Arguments),
     /// Measures the default estimator on rendered people or labelled photos
     Evaluate(evaluate::Arguments),
+    /// Motions of one kind of file to another: npz, BVH, AMC, 3DPW to npz, GLB, BVH, OBJ
+    Convert(convert::Arguments),
     /// What was found: models, weights, devices
     Info(info::Arguments),
     /// A script that completes commands and flags in a shell
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Some(Command::Train(arguments)) => train::run(arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Keypoints(arguments)) => keypoints::run(&arguments),
+        Some(Command::Convert(arguments)) => convert::run(&arguments),
         Some(Command::Info(arguments)) => info::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),
         None => return window(arguments.photos, arguments.weights),

@@ -193,11 +193,14 @@ impl Array {
 
     /// The same numbers with its axes in another order; `axes` names each of them once.
     pub(super) fn transposed(&self, axes: &[usize]) -> Self {
+        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
+        if self.is_empty() {
+            return Self { shape, data: self.data.clone() };
+        }
         let mut strides = vec![1usize; self.shape.len()];
         for axis in (1..self.shape.len()).rev() {
             strides[axis - 1] = strides[axis] * self.shape[axis];
         }
-        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
         let steps: Vec<usize> = axes.iter().map(|&axis| strides[axis]).collect();
         let data = self.data.picked(&strided(0, &shape, &steps));
         Self { shape, data }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::array::Array;
 use super::error::FormatError;
-use super::npz::Npz;
+use super::npz::{Npz, write_npz};
 
 /// Numbers of the 21 body joints that all layouts share.
 const BODY: usize = 63;
@@ -35,9 +35,43 @@ pub struct Motion {
     pub frame_rate: f64,
     /// "neutral" where the file does not say.
     pub gender: String,
+    /// Whether z points up (AMASS), not y.
+    pub z_up: bool,
 }
 
 impl Motion {
+    /// Writes AMASS' SMPL-H layout: `poses` of 156 numbers, 16 betas. Axes are left as they are and named in
+    /// `up_axis`; AMASS' own readers take z for up.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn write(&self, path: &Path) -> Result<(), FormatError> {
+        let frames = self.body.len();
+        let mut poses = Vec::with_capacity(frames * 156);
+        for (frame, (root, body)) in self.root.iter().zip(&self.body).enumerate() {
+            poses.extend_from_slice(root);
+            poses.extend_from_slice(body);
+            match self.hands.as_ref().and_then(|hands| hands.get(frame)) {
+                Some(hands) => poses.extend_from_slice(hands),
+                None => poses.extend([0.0; 90]),
+            }
+        }
+        let mut betas = self.betas.clone();
+        betas.resize(16, 0.0);
+        write_npz(
+            path,
+            &[
+                ("poses", &Array::f64(&[frames, 156], poses)),
+                ("trans", &Array::f64(&[frames, 3], self.trans.as_flattened().to_vec())),
+                ("betas", &Array::f64(&[16], betas)),
+                ("dmpls", &Array::f64(&[frames, 8], vec![0.0; frames * 8])),
+                ("gender", &Array::scalar_text(&self.gender)),
+                ("mocap_framerate", &Array::scalar_f64(self.frame_rate)),
+                ("up_axis", &Array::scalar_text(if self.z_up { "z" } else { "y" })),
+            ],
+        )
+    }
+
     /// # Errors
     /// `Missing` where there is no pose, `Shape` for other widths and unequal frame counts, `Value` for NaN.
     pub fn read(path: &Path) -> Result<Self, FormatError> {
@@ -100,12 +134,15 @@ impl Motion {
             betas,
             frame_rate,
             gender,
+            z_up: z_up(npz)?,
         };
         motion.check_finite()?;
         Ok(motion)
     }
 
-    fn check_finite(&self) -> Result<(), FormatError> {
+    /// # Errors
+    /// `Value`, with the frame, for a number that is not finite.
+    pub(super) fn check_finite(&self) -> Result<(), FormatError> {
         let bad = |frame: usize, what: &str| {
             Err(FormatError::value(format!("`{what}` of frame {frame} holds a number that is not finite")))
         };
@@ -128,6 +165,15 @@ impl Motion {
     }
 }
 
+/// AMASS has z up; files of single poses and this program's own have y up. `up_axis` says it outright.
+fn z_up(npz: &Npz) -> Result<bool, FormatError> {
+    if let Some(axis) = npz.get_optional("up_axis")? {
+        return Ok(axis.to_text()?.first().is_some_and(|axis| axis == "z"));
+    }
+    let timed = npz.contains("mocap_framerate") || npz.contains("mocap_frame_rate");
+    Ok(timed && !(npz.contains("source") && npz.contains("action")))
+}
+
 struct Poses {
     root: Vec<[f64; 3]>,
     body: Vec<[f64; BODY]>,
@@ -146,9 +192,14 @@ impl Poses {
             [_, 21, 4] => quaternions_to_vectors(array)?,
             // Pose-NDF's samples may carry the two hand joints of SMPL behind the 21.
             [_, 63 | 69] => first_columns::<BODY>(array)?,
+            // This program's own pose files, with or without the hands.
+            &[frames, joints @ (21 | 23), 3] => {
+                let flat = Array { shape: vec![frames, 3 * joints], data: array.data.clone() };
+                first_columns::<BODY>(&flat)?
+            }
             shape => {
                 return Err(FormatError::shape(format!(
-                    "`pose_body` of shape {shape:?}: frames x 63, x 69 or x 21 x 4 are read"
+                    "`pose_body` of shape {shape:?}: frames x 63, x 69, x 21 x 3, x 23 x 3 or x 21 x 4 are read"
                 )));
             }
         };
@@ -247,6 +298,25 @@ mod tests {
         assert_eq!(motion.body[0][0], 0.0);
         assert!((motion.body[0][4] + std::f64::consts::FRAC_PI_2).abs() < 1e-12);
         assert_eq!((motion.gender.as_str(), motion.frame_rate), ("neutral", 0.0));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("walk.npz");
+        let motion = Motion {
+            family: Family::SmplH,
+            root: vec![[0.1, 0.2, 0.3]; 2],
+            body: vec![[0.5; BODY]; 2],
+            hands: Some(vec![[0.25; 90]; 2]),
+            trans: vec![[1.0, 2.0, 3.0]; 2],
+            betas: vec![0.5; 16],
+            frame_rate: 120.0,
+            gender: "female".to_owned(),
+            z_up: true,
+        };
+        motion.write(&path).unwrap();
+        assert_eq!(Motion::read(&path).unwrap(), motion);
     }
 
     #[test]

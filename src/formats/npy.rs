@@ -142,7 +142,7 @@ pub fn npy_bytes(array: &Array) -> Vec<u8> {
 }
 
 /// What bytes seem to be, in a few words.
-pub(crate) fn describe(bytes: &[u8]) -> &'static str {
+pub fn describe(bytes: &[u8]) -> &'static str {
     const KNOWN: [(&[u8], &str); 11] = [
         (b"\x93NUMPY", "an npy array"),
         (b"PK\x03\x04", "a zip archive"),

@@ -88,6 +88,9 @@ impl Torch {
         let bytes = self.storage(storage)?;
         let (size, shape) = (storage.element.size(), &tensor.shape);
         let count: usize = shape.iter().product();
+        if count == 0 {
+            return Ok(Array { shape: shape.clone(), data: storage.element.decode(&[], false) });
+        }
         let mut expected = 1;
         let contiguous = shape.iter().zip(&tensor.strides).rev().all(|(&side, &stride)| {
             let fits = side == 1 || stride == expected;
@@ -95,9 +98,7 @@ impl Torch {
             fits
         });
         let beyond = || damaged("a tensor beyond its storage");
-        let data = if count == 0 {
-            storage.element.decode(&[], false)
-        } else if contiguous {
+        let data = if contiguous {
             let start = tensor.offset * size;
             let part = bytes.get(start..start + count * size).ok_or_else(beyond)?;
             storage.element.decode(part, self.big_endian)

@@ -458,7 +458,7 @@ impl Machine<'_> {
                 self.limits.max_array_bytes
             )));
         }
-        Ok(Node::Tensor(TensorRef { storage: index, offset: base + offset, shape, strides }))
+        Ok(Node::Tensor(TensorRef { storage: index, offset: base.saturating_add(offset), shape, strides }))
     }
 
     /// BINPERSID in a checkpoint: a storage.
