@@ -50,6 +50,8 @@ pub enum Action {
     ShowTimeline,
 
     ToggleAbout,
+    ToggleModels,
+    LookForModels,
 
     // Tasks.
     ToggleTasks,

@@ -9,7 +9,8 @@ use bevy_egui::{EguiContexts, EguiPrimaryContextPass};
 use super::action::Action;
 use super::jobs::Jobs;
 use super::panels::{
-    about, inspector, legend, palette, photo, photos, primary_button, status, tasks, timeline, welcome,
+    about, inspector, legend, models, palette, photo, photos, primary_button, status, tasks, timeline,
+    welcome,
 };
 use super::session::{Colouring, Scene, Session, Side};
 use super::theme;
@@ -115,6 +116,7 @@ fn show(
     panels.about ^= asked.contains(&Action::ToggleAbout)
         || context.input_mut(|input| input.consume_key(Modifiers::NONE, Key::F1));
     about::window(&context, &mut panels.about);
+    models::window(&context, session, &mut asked);
     keys(&context, session, &mut asked);
 
     if !asked.is_empty() {

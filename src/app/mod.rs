@@ -12,6 +12,7 @@ pub mod estimates;
 pub mod idle;
 pub mod jobs;
 pub mod layout;
+pub mod models;
 pub mod panels;
 pub mod photos;
 pub mod session;

@@ -11,6 +11,7 @@ use glam::{Vec2, Vec3};
 use crate::body::{BodyModel, Trajectory};
 use crate::estimators::{Estimate, EstimateOptions};
 use crate::formats::picture::Picture;
+use crate::formats::registry::Row;
 use crate::keypoints::{COCO_KEYPOINTS, Keypoint, KeypointSource, Person};
 use crate::tasks::Stage;
 
@@ -190,6 +191,9 @@ pub struct Session {
     pub examples: Vec<Example>,
     /// What is missing for more, in one line each.
     pub notes: Vec<String>,
+    /// Other people's files that can be used, found or not.
+    pub models: Vec<Row>,
+    pub models_open: bool,
     pub error: Option<String>,
     pub tasks_open: bool,
     /// Closed by hand: refinements no longer open it.
@@ -235,6 +239,8 @@ impl Default for Session {
             keypoint_places: Vec::new(),
             examples: Vec::new(),
             notes: Vec::new(),
+            models: Vec::new(),
+            models_open: false,
             error: None,
             tasks_open: false,
             timeline_closed: false,

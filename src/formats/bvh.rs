@@ -51,7 +51,7 @@ impl Bvh {
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let text = String::from_utf8_lossy(bytes);
         let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-        if !lines.by_ref().find(|(_, line)| !line.is_empty()).is_some_and(|(_, line)| line == "HIERARCHY") {
+        if lines.by_ref().find(|(_, line)| !line.is_empty()).is_none_or(|(_, line)| line != "HIERARCHY") {
             return Err(FormatError::malformed(format!("not a BVH file ({})", describe(bytes))));
         }
         let mut joints: Vec<BvhJoint> = Vec::new();

@@ -31,13 +31,16 @@ const QUICK: u64 = 250;
 const SLOWEST: Duration = Duration::from_secs(1);
 const FREE_BYTES: u64 = 64 << 20;
 
+/// Puts mutated bytes into a whole file.
+pub type Wrap = fn(&[u8]) -> Vec<u8>;
+
 /// One reader with the good files that are mutated for it.
 pub struct Reader {
     pub name: &'static str,
     pub read: fn(&[u8]),
     pub seeds: Vec<Vec<u8>>,
     /// What the mutated part is put into, where damage outside it would hide it.
-    pub wrap: Option<fn(&[u8]) -> Vec<u8>>,
+    pub wrap: Option<Wrap>,
 }
 
 impl Reader {

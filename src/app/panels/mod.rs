@@ -5,6 +5,7 @@ pub mod form;
 pub mod inspector;
 pub mod keypoints;
 pub mod legend;
+pub mod models;
 pub mod palette;
 pub mod photo;
 pub mod photos;

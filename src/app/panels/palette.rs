@@ -42,6 +42,7 @@ pub fn commands(session: &Session) -> Vec<Entry> {
         ("Tasks", "Ctrl+T", Action::ToggleTasks),
         ("Train…", "", Action::OpenTraining),
         ("Ghost of the estimate before on or off", "", Action::ShowBefore(!session.view.before)),
+        ("Models and data", "", Action::ToggleModels),
         ("About, licences and credits", "F1", Action::ToggleAbout),
     ];
     if session.photo().is_some() {

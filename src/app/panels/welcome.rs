@@ -68,6 +68,9 @@ impl Welcome {
         for note in &session.notes {
             ui.label(weak(note).size(12.0));
         }
+        if !session.models.is_empty() && ui.link("Models and data…").clicked() {
+            actions.push(Action::ToggleModels);
+        }
     }
 }
 

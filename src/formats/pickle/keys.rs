@@ -97,7 +97,7 @@ impl Machine<'_> {
         while let Some(id) = left.pop() {
             met += 1;
             if met > LONGEST_KEY {
-                out.extend_from_slice(&[b'?']);
+                out.extend_from_slice(b"?");
                 out.extend_from_slice(&id.to_le_bytes());
                 break;
             }
