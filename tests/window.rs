@@ -139,8 +139,11 @@ fn files_that_are_no_photos_are_named_and_nothing_breaks() {
     std::fs::write(&broken, b"not a picture").expect("writable");
     let empty = folder.path().join("empty.jpg");
     std::fs::write(&empty, b"").expect("writable");
-    let mut window = Window::open(&display, &[&broken, &empty]);
-    window.wait("both to be refused", |state| state.is("photos", "2") && state.is("photo", "failed"));
+    // A file of another kind is recognised for what it is.
+    let body = Path::new(env!("CARGO_MANIFEST_DIR")).join("model_files/body/mannequin.npz");
+    let mut window = Window::open(&display, &[&broken, &empty, &body]);
+    window.wait("all to be refused", |state| state.is("photos", "3") && state.is("photo", "failed"));
+    window.wait("the body to be named", |state| state.text("refused").contains("body model"));
     assert_eq!(window.close(), Some(0));
 }
 

@@ -109,6 +109,13 @@ fn write_state(began: Res<Began>, session: Res<Session>, orbit: Res<Orbit>, mut 
             let free = orbit.free;
             format!("{:.0} {:.0} {:.0} {:.0}", free.left(), free.top(), free.right(), free.bottom())
         }),
+        ("refused", {
+            let reasons = session.photos.iter().filter_map(|photo| match &photo.state {
+                PhotoState::Failed(reason) => Some(reason.replace('\n', " ")),
+                _ => None,
+            });
+            reasons.collect::<Vec<_>>().join(" | ")
+        }),
         ("error", error.map_or_else(String::new, |error| error.replace('\n', " "))),
         ("first_frame_s", format!("{:.3}", state.first_frame_s)),
         ("frame_ms", format!("{median:.1}")),

@@ -12,6 +12,7 @@ use super::action::Action;
 use super::session::{Example, Photo, PhotoState, Session, box_around, standing_person};
 use super::{Acting, Collecting, Waker};
 use crate::formats::picture::{Picture, has_picture_ending};
+use crate::formats::registry;
 use crate::keypoints::{DetectOptions, Detector, Person};
 use crate::progress::Cancel;
 use crate::tasks::Wake;
@@ -130,7 +131,14 @@ impl PhotoReader {
 /// Reads a photo and looks for people, telling each as soon as it is known. A panic in a decoder fails this photo only.
 fn read(id: u64, path: &Path, detector: &mut Option<Detector>, tell: &mut impl FnMut(News)) {
     let mut steps = || -> Result<Vec<Person>, String> {
-        let picture = Picture::read(path).map_err(|error| error.to_string())?;
+        let picture = Picture::read(path).map_err(|error| match registry::content_of(path) {
+            Ok(Some(content)) => format!(
+                "no photo: this is {} (Ctrl+K, Models and data): {}",
+                content.description(),
+                path.display()
+            ),
+            _ => error.to_string(),
+        })?;
         tell(News::Read {
             id,
             preview: Arc::new(reduced(&picture, PREVIEW)),

@@ -188,6 +188,10 @@ impl State {
         self.get(key) == Some(value)
     }
 
+    pub fn text(&self, key: &str) -> &str {
+        self.get(key).unwrap_or_default()
+    }
+
     pub fn number(&self, key: &str) -> f64 {
         self.get(key).and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
     }
