@@ -152,7 +152,7 @@ fn park(model: &BodyModel) -> PhotoPlan {
         tucked: false,
         lower: Garment { looseness: 0.7, folds: 0.9, seed: 5, ..Garment::plain(hex(0x6f634c), 0.98) },
         lower_kind: Lower::Trousers,
-        shoes: Some(hex(0x4a3a2e)),
+        shoes: None,
         hair_volume: 0.022,
     };
     let joints = [
