@@ -105,6 +105,12 @@ fn a_dropped_photo_becomes_a_distribution_that_follows_a_dragged_keypoint() {
     println!("pointer to pixels: {pixels} ms, to samples: {} ms", window.state().number("predicted_ms"));
     display.release();
 
+    // A chord is one even where it is struck within a frame.
+    display.key("ctrl+t");
+    window.wait("the tasks", |state| state.is("tasks", "true"));
+    display.key("ctrl+t");
+    window.wait("no tasks", |state| state.is("tasks", "false"));
+
     // The refinement can be stepped through from the keyboard.
     window.wait("the refinement", |state| state.is("estimating", "false") && state.is("estimate", "refined"));
     let last = window.state().number("frame");

@@ -109,6 +109,7 @@ fn write_state(began: Res<Began>, session: Res<Session>, orbit: Res<Orbit>, mut 
             let free = orbit.free;
             format!("{:.0} {:.0} {:.0} {:.0}", free.left(), free.top(), free.right(), free.bottom())
         }),
+        ("tasks", session.tasks_open.to_string()),
         ("refused", {
             let reasons = session.photos.iter().filter_map(|photo| match &photo.state {
                 PhotoState::Failed(reason) => Some(reason.replace('\n', " ")),

@@ -11,6 +11,7 @@ pub mod compose;
 pub mod estimates;
 pub mod idle;
 pub mod jobs;
+pub mod keyboard;
 pub mod layout;
 pub mod models;
 pub mod panels;

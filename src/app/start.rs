@@ -16,7 +16,7 @@ use bevy_egui::EguiPlugin;
 use super::action::Action;
 use super::session::Session;
 use super::{Acting, Collecting, Waker};
-use super::{capture, compose, estimates, idle, jobs, layout, models, photos, timeline, view3d};
+use super::{capture, compose, estimates, idle, jobs, keyboard, layout, models, photos, timeline, view3d};
 
 /// What the window opens with.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,7 @@ pub fn run(options: WindowOptions) -> ExitCode {
             estimates::EstimatesPlugin { weights: options.weights },
             timeline::TimelinePlugin,
             jobs::JobsPlugin,
+            keyboard::KeyboardPlugin,
             models::ModelsPlugin,
             layout::LayoutPlugin,
             capture::CapturePlugin,

@@ -33,7 +33,7 @@ pub fn bar(ui: &mut Ui, session: &Session, running: usize, actions: &mut Vec<Act
             {
                 actions.push(Action::ToggleTasks);
             }
-            ui.label(small(short(&session.device, 26)).color(theme::WEAK))
+            ui.label(small(short(&session.device, 34)).color(theme::WEAK))
                 .on_hover_text(format!("Drawn by {}", session.device));
             if let Some(shown) = &session.shown {
                 let text = format!("{} on {}", short(&shown.estimate.source, 30), shown.device);

@@ -31,7 +31,7 @@ pub fn panel(ui: &mut Ui, timeline: &Timeline, actions: &mut Vec<Action>) {
         let unit = if timeline.trajectory.frame_rate.is_some() { "frame" } else { "step" };
         let mut text = format!("{}, {unit} {} of {last}", timeline.trajectory.source, timeline.frame);
         if let Some(value) = timeline.trajectory.values.get(timeline.frame) {
-            text += &format!(": {} {value:.2}", timeline.trajectory.value_name);
+            text += &format!(": {value:.2} {}", timeline.trajectory.value_name);
         }
         // From the right, so that a narrow window shortens the text and keeps the button.
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
