@@ -274,14 +274,6 @@ impl TangentGaussian {
         let log_det: f32 = (0..DIMS).map(|row| self.whitening[row * (row + 1) / 2 + row].ln()).sum();
         log_det - 0.5 * (square + DIMS as f32 * std::f32::consts::TAU.ln())
     }
-
-    /// Standard deviation of each coordinate.
-    pub fn deviations(&self) -> Coordinates {
-        std::array::from_fn(|row| {
-            let at = row * (row + 1) / 2;
-            self.coloring[at..=at + row].iter().map(|v| v * v).sum::<f32>().sqrt()
-        })
-    }
 }
 
 fn lower_times(lower: &[f32], vector: &Coordinates) -> Coordinates {

@@ -211,11 +211,6 @@ impl Array {
         Self::f64(&[], vec![value])
     }
 
-    /// A single number.
-    pub fn scalar_i64(value: i64) -> Self {
-        Self::i64(&[], vec![value])
-    }
-
     /// A single text.
     pub fn scalar_text(value: &str) -> Self {
         Self::text(&[], vec![value.to_owned()])

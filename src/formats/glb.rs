@@ -186,23 +186,27 @@ impl Document {
             "bufferViews": self.views,
             "buffers": [{"byteLength": self.binary.len()}],
         });
-        let mut text = document.to_string().into_bytes();
-        text.resize(text.len().next_multiple_of(4), b' ');
-        let mut binary = self.binary;
-        binary.resize(binary.len().next_multiple_of(4), 0);
-        let total = 12 + 8 + text.len() + 8 + binary.len();
-        let mut out = Vec::with_capacity(total);
-        out.extend_from_slice(b"glTF");
-        for word in [2, total as u32, text.len() as u32] {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-        out.extend_from_slice(b"JSON");
-        out.extend_from_slice(&text);
-        out.extend_from_slice(&(binary.len() as u32).to_le_bytes());
-        out.extend_from_slice(b"BIN\0");
-        out.extend_from_slice(&binary);
-        out
+        container(&document, self.binary)
     }
+}
+
+/// The two chunks of a GLB file.
+pub(super) fn container(document: &Value, mut binary: Vec<u8>) -> Vec<u8> {
+    let mut text = document.to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(4), b' ');
+    binary.resize(binary.len().next_multiple_of(4), 0);
+    let total = 12 + 8 + text.len() + 8 + binary.len();
+    let mut out = Vec::with_capacity(total);
+    out.extend_from_slice(b"glTF");
+    for word in [2, total as u32, text.len() as u32] {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+    out.extend_from_slice(b"JSON");
+    out.extend_from_slice(&text);
+    out.extend_from_slice(&(binary.len() as u32).to_le_bytes());
+    out.extend_from_slice(b"BIN\0");
+    out.extend_from_slice(&binary);
+    out
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::atomic::write_atomic;
 use super::error::FormatError;
+use super::glb::container;
 
 const FLOAT: u32 = 5126;
 const BYTE: u32 = 5121;
@@ -237,24 +238,6 @@ impl Buffer {
             "count": count, "type": shape}));
         self.accessors.len() - 1
     }
-}
-
-/// The two chunks of a GLB file.
-fn container(document: &Value, binary: Vec<u8>) -> Vec<u8> {
-    let mut text = document.to_string().into_bytes();
-    text.resize(text.len().next_multiple_of(4), b' ');
-    let total = 12 + 8 + text.len() + 8 + binary.len();
-    let mut out = Vec::with_capacity(total);
-    out.extend_from_slice(b"glTF");
-    for word in [2, total as u32, text.len() as u32] {
-        out.extend_from_slice(&word.to_le_bytes());
-    }
-    out.extend_from_slice(b"JSON");
-    out.extend_from_slice(&text);
-    out.extend_from_slice(&(binary.len() as u32).to_le_bytes());
-    out.extend_from_slice(b"BIN\0");
-    out.extend_from_slice(&binary);
-    out
 }
 
 #[cfg(test)]

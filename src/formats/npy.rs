@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use super::array::{Array, ArrayData};
-use super::atomic::write_atomic;
 use super::error::{FormatError, Limits, read_bytes};
 use super::items::{Kind, decode_items};
 use super::npy_header::{Header, MAGIC};
@@ -17,14 +16,6 @@ use super::values::{Node, Values};
 /// `Malformed`, `Value` (object arrays, structured types), `Unsafe` (limits), `Missing` (no file).
 pub fn read_npy(path: &Path) -> Result<Array, FormatError> {
     read_bytes(path).and_then(|bytes| parse_npy(&bytes, &Limits::default())).map_err(|error| error.at(path))
-}
-
-/// Writes one array: version 1.0, row-major, little-endian.
-///
-/// # Errors
-/// `Io` where the file cannot be written.
-pub fn write_npy(path: &Path, array: &Array) -> Result<(), FormatError> {
-    write_atomic(path, &npy_bytes(array))
 }
 
 /// An object array: its shape and the values of its pickle, whose top is that array.

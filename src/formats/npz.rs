@@ -121,16 +121,6 @@ impl Npz {
         if self.contains(name) { self.get(name).map(Some) } else { Ok(None) }
     }
 
-    /// The array with its shape checked; `None` accepts any size.
-    ///
-    /// # Errors
-    /// As [`Npz::get`], and `Shape`.
-    pub fn get_shaped(&self, name: &str, shape: &[Option<usize>]) -> Result<&Array, FormatError> {
-        let array = self.get(name)?;
-        array.expect_shape(shape).map_err(|error| error.within(&format!("array `{name}`")).at(&self.path))?;
-        Ok(array)
-    }
-
     /// The bytes of the npy member behind a name.
     ///
     /// # Errors

@@ -151,10 +151,6 @@ impl TaskHandle {
         self.0.cancel.cancel();
     }
 
-    pub fn is_cancelling(&self) -> bool {
-        self.0.cancel.is_cancelled()
-    }
-
     pub fn is_over(&self) -> bool {
         !matches!(self.record().status, TaskStatus::Waiting | TaskStatus::Running)
     }
