@@ -13,6 +13,8 @@ use crate::tasks::{TaskQueue, TaskSnapshot, TaskStatus};
 pub struct TaskDrawer {
     /// The job whose curves are shown.
     selected: Option<u64>,
+    /// The curve that is shown of it.
+    metric: Option<String>,
 }
 
 impl TaskDrawer {
@@ -44,7 +46,8 @@ impl TaskDrawer {
         let curves = snapshots.iter().find(|s| Some(s.id) == selected && !s.curves.is_empty());
         let list_width = if curves.is_some() { ui.available_width() * 0.5 } else { ui.available_width() };
         ui.horizontal_top(|ui| {
-            ui.allocate_ui(egui::vec2(list_width, ui.available_height()), |ui| {
+            let down = egui::Layout::top_down(egui::Align::Min);
+            ui.allocate_ui_with_layout(egui::vec2(list_width, ui.available_height()), down, |ui| {
                 egui::ScrollArea::vertical().id_salt("tasks").auto_shrink([false, false]).show(ui, |ui| {
                     for snapshot in &snapshots {
                         if row(ui, snapshot, Some(snapshot.id) == selected, actions) {
@@ -54,7 +57,7 @@ impl TaskDrawer {
                 });
             });
             if let Some(snapshot) = curves {
-                curve(ui, snapshot);
+                ui.with_layout(down, |ui| curve(ui, snapshot, &mut self.metric));
             }
         });
     }
@@ -119,12 +122,7 @@ fn progress(ui: &mut Ui, task: &TaskSnapshot) -> bool {
             if let Some(left) = task.time_left {
                 words.push(format!("{} left", duration(left.as_secs_f64())));
             }
-            for (name, curve) in task.curves.iter().take(2) {
-                if let Some((_, value)) = curve.points.last() {
-                    words.push(format!("{name} {value:.4}"));
-                }
-            }
-            ui.label(weak(words.join("  ·  ")).size(12.0));
+            ui.add(egui::Label::new(weak(words.join("  ·  ")).size(12.0)).truncate());
         }
         TaskStatus::Finished(outcome) => {
             let took = duration(task.elapsed.as_secs_f64());
@@ -145,18 +143,30 @@ fn progress(ui: &mut Ui, task: &TaskSnapshot) -> bool {
     false
 }
 
-/// The curves of a job, all in one plot.
-fn curve(ui: &mut Ui, task: &TaskSnapshot) {
-    let colours = [theme::ACCENT, theme::RIGHT_SIDE, theme::MIDDLE, theme::WARNING];
-    Plot::new(("curves", task.id))
-        .height(ui.available_height())
-        .legend(egui_plot::Legend::default())
-        .allow_scroll(false)
-        .show(ui, |plot| {
-            for ((name, curve), colour) in task.curves.iter().zip(colours.into_iter().cycle()) {
-                let points: PlotPoints =
-                    curve.points.iter().map(|(step, value)| [*step as f64, *value]).collect();
-                plot.line(Line::new(name.clone(), points).color(colour).width(1.6));
+/// One curve of a job, by choice: their units have nothing in common.
+fn curve(ui: &mut Ui, task: &TaskSnapshot, metric: &mut Option<String>) {
+    let known = |name: &str| task.curves.iter().find(|(of, _)| of.as_str() == name);
+    let chosen =
+        metric.as_deref().and_then(known).or_else(|| known("loss")).or_else(|| task.curves.iter().next());
+    let Some((name, curve)) = chosen else { return };
+    let words = |name: &str| name.replace('_', " ");
+    let last = curve.points.last().map_or(String::new(), |(_, value)| format!("{value:.4}"));
+    let mut next = None;
+    ui.horizontal(|ui| {
+        egui::ComboBox::from_id_salt("metric").selected_text(words(name)).show_ui(ui, |ui| {
+            for (other, _) in &task.curves {
+                if ui.selectable_label(other == name, words(other)).clicked() {
+                    next = Some(other.clone());
+                }
             }
         });
+        ui.label(weak(last));
+    });
+    Plot::new(("curves", task.id)).height(ui.available_height()).allow_scroll(false).show(ui, |plot| {
+        let points: PlotPoints = curve.points.iter().map(|(step, value)| [*step as f64, *value]).collect();
+        plot.line(Line::new(words(name), points).color(theme::ACCENT).width(1.6));
+    });
+    if next.is_some() {
+        *metric = next;
+    }
 }
