@@ -154,7 +154,7 @@ fn curve(ui: &mut Ui, task: &TaskSnapshot, metric: &mut Option<String>) {
     let mut next = None;
     ui.horizontal(|ui| {
         egui::ComboBox::from_id_salt("metric").selected_text(words(name)).show_ui(ui, |ui| {
-            for (other, _) in &task.curves {
+            for other in task.curves.keys() {
                 if ui.selectable_label(other == name, words(other)).clicked() {
                     next = Some(other.clone());
                 }
