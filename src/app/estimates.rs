@@ -4,15 +4,17 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bevy::prelude::*;
+use bevy::render::renderer::RenderAdapterInfo;
 use bevy_egui::egui;
 
 use super::action::Action;
-use super::photos::{moved_by_hand, reduced};
-use super::session::{Colouring, MOST_SAMPLES, PhotoState, Session, Shown, Spread, Timeline};
-use super::{Acting, Collecting, Waker};
+use super::photos::reduced;
+use super::session::{Colouring, PhotoState, Session, Shown, Spread, Timeline};
+use super::view3d::software;
+use super::{Acting, Collecting, Waker, evidence};
 use crate::body::BodyModel;
 use crate::estimators::Estimate;
 use crate::estimators::uncertainty::Uncertainty;
@@ -21,10 +23,13 @@ use crate::keypoints::Person;
 use crate::progress::Slot;
 use crate::raster::{MeshStyle, draw_body};
 use crate::tasks::engine::load_engine;
-use crate::tasks::{Latest, LiveEstimates, LiveRequest, Stage};
+use crate::tasks::{Latest, LiveEstimate, LiveEstimates, LiveRequest, Stage};
 
 /// Longer side of the picture that the body is drawn over, pixels.
 const OVERLAY: usize = 720;
+
+/// How long a frame waits for a prediction: the usual one takes a third of it.
+const PREDICTING: Duration = Duration::from_millis(60);
 
 pub struct EstimatesPlugin {
     pub weights: Option<PathBuf>,
@@ -45,7 +50,7 @@ impl Plugin for EstimatesPlugin {
             },
         )
         .add_systems(Update, (collect.in_set(Collecting), follow).chain())
-        .add_systems(Last, (act.in_set(Acting), request).chain());
+        .add_systems(PostUpdate, ((act, evidence::act).in_set(Acting), request, collect_at_once).chain());
     }
 }
 
@@ -162,47 +167,8 @@ fn drawn_over(request: &OverlayRequest) -> egui::ColorImage {
 /// Takes what the workers finished.
 pub fn collect(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
     let Some(workers) = workers else { return };
-    if let Some(answer) = workers.live.answers.take()
-        && answer.id >= workers.first_of_person
-    {
-        let newest = answer.id >= workers.next_id - 1;
-        if answer.last && newest {
-            session.estimating = false;
-        }
-        let asked_at = workers.asked_at.iter().find(|(id, _)| *id == answer.id).map(|(_, at)| *at);
-        match answer.result {
-            Ok(estimate) => {
-                session.estimate_error = None;
-                let samples = estimate.samples.len();
-                if session.view.sample.is_some_and(|sample| sample >= samples) {
-                    session.view.sample = None;
-                }
-                if let Some(refinement) = &estimate.refinement {
-                    session.timeline = Some(Timeline::new(Arc::new(refinement.clone())));
-                } else if answer.last {
-                    session.timeline = None;
-                } else if let Some(timeline) = session.timeline.as_mut() {
-                    // The old steps stay below until the new ones come; the stage shows the new evidence at once.
-                    timeline.on_stage = false;
-                    timeline.playing = false;
-                }
-                let latency = asked_at.map_or(answer.took, |at| at.elapsed());
-                if answer.stage == Stage::Predicted {
-                    session.predicted_after = latency;
-                }
-                session.shown = Some(Shown {
-                    estimate,
-                    stage: answer.stage,
-                    took: answer.took,
-                    device: answer.device,
-                    latency,
-                });
-            }
-            Err(error) => {
-                session.estimating &= !newest;
-                session.estimate_error = Some(error);
-            }
-        }
+    if let Some(answer) = workers.live.answers.take() {
+        accept(answer, &mut session, &workers);
     }
     if let Some((estimate, mut spread)) = workers.spreads.take() {
         let current = session.shown.as_ref().is_some_and(|shown| Arc::ptr_eq(&shown.estimate, &estimate));
@@ -216,6 +182,80 @@ pub fn collect(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
         if session.selected == Some(photo) && session.shown.is_some() && session.view.overlay {
             session.overlay = Some(Arc::new(image));
             session.overlay_texture = None;
+        }
+    }
+}
+
+/// While a keypoint is held, waits for the prediction that this update asked for. Drawn with the next update it
+/// would come a whole frame later, and frames of a software adapter are long.
+pub fn collect_at_once(
+    mut session: ResMut<Session>,
+    workers: Option<ResMut<Workers>>,
+    adapter: Res<RenderAdapterInfo>,
+    mut waited_for: Local<u64>,
+) {
+    let Some(workers) = workers else { return };
+    let newest = workers.next_id - 1;
+    let asked_now = std::mem::replace(&mut *waited_for, newest) != newest;
+    if !(asked_now && session.hand && software(&adapter)) {
+        return;
+    }
+    let began = Instant::now();
+    while began.elapsed() < PREDICTING {
+        match workers.live.answers.take() {
+            Some(answer) => {
+                let id = answer.id;
+                accept(answer, &mut session, &workers);
+                if id >= newest {
+                    return;
+                }
+            }
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// Shows an answer.
+fn accept(answer: LiveEstimate, session: &mut Session, workers: &Workers) {
+    if answer.id < workers.first_of_person {
+        return;
+    }
+    let newest = answer.id >= workers.next_id - 1;
+    if answer.last && newest {
+        session.estimating = false;
+    }
+    let asked_at = workers.asked_at.iter().find(|(id, _)| *id == answer.id).map(|(_, at)| *at);
+    match answer.result {
+        Ok(estimate) => {
+            session.estimate_error = None;
+            let samples = estimate.samples.len();
+            if session.view.sample.is_some_and(|sample| sample >= samples) {
+                session.view.sample = None;
+            }
+            if let Some(refinement) = &estimate.refinement {
+                session.timeline = Some(Timeline::new(Arc::new(refinement.clone())));
+            } else if answer.last {
+                session.timeline = None;
+            } else if let Some(timeline) = session.timeline.as_mut() {
+                // The old steps stay below until the new ones come; the stage shows the new evidence at once.
+                timeline.on_stage = false;
+                timeline.playing = false;
+            }
+            let latency = asked_at.map_or(answer.took, |at| at.elapsed());
+            if answer.stage == Stage::Predicted {
+                session.predicted_after = latency;
+            }
+            session.shown = Some(Shown {
+                estimate,
+                stage: answer.stage,
+                took: answer.took,
+                device: answer.device,
+                latency,
+            });
+        }
+        Err(error) => {
+            session.estimating &= !newest;
+            session.estimate_error = Some(error);
         }
     }
 }
@@ -255,69 +295,14 @@ fn follow(session: Res<Session>, workers: Option<ResMut<Workers>>) {
     }
 }
 
-fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
+fn act(mut actions: MessageReader<Action>, workers: Option<ResMut<Workers>>) {
     let Some(mut workers) = workers else { return };
     for action in actions.read() {
-        match action {
-            Action::SelectKeypoint(keypoint) => session.keypoint = *keypoint,
-            Action::MoveKeypoint(keypoint, place) => {
-                let place = inside(*place, &session);
-                edit_person(&mut session, |person| {
-                    if let Some(keypoint) = person.keypoints.get_mut(*keypoint) {
-                        (keypoint.x, keypoint.y, keypoint.score) = (place.x, place.y, 1.0);
-                    }
-                });
-            }
-            Action::SwitchKeypoint(keypoint, on) => {
-                let score = session.photo().map_or(1.0, |photo| photo.found_score(*keypoint));
-                edit_person(&mut session, |person| {
-                    if let Some(keypoint) = person.keypoints.get_mut(*keypoint) {
-                        keypoint.score = if *on { score.max(super::session::UNSURE) } else { 0.0 };
-                    }
-                });
-            }
-            Action::ResetKeypoints => {
-                if let Some(photo) = session.photo_mut()
-                    && let Some(found) = photo.found.get(photo.person).cloned()
-                    && let Some(person) = photo.current_person_mut()
-                {
-                    *person = found;
-                }
-            }
-            Action::SetSamples(samples) => session.options.samples = (*samples).clamp(1, MOST_SAMPLES),
-            Action::SetSeed(seed) => session.options.seed = *seed,
-            Action::SetTemperature(temperature) => session.options.temperature = temperature.clamp(0.0, 2.0),
-            Action::SetRefine(refine) => session.refine = *refine,
-            Action::ShowBefore(show) => session.view.before = *show,
-            Action::SelectSample(sample) => session.view.sample = *sample,
-            Action::ToggleOverlay => {
-                session.view.overlay = !session.view.overlay;
-                if !session.view.overlay {
-                    session.overlay = None;
-                    session.overlay_texture = None;
-                }
-            }
-            Action::UseWeights(path) => {
-                let path = path.clone();
-                workers.live.use_engine(move || load_engine(Some(&path)));
-                workers.asked = None;
-            }
-            _ => {}
+        if let Action::UseWeights(path) = action {
+            let path = path.clone();
+            workers.live.use_engine(move || load_engine(Some(&path)));
+            workers.asked = None;
         }
-    }
-}
-
-fn inside(place: Vec2, session: &Session) -> Vec2 {
-    let size = session.photo().and_then(|photo| photo.picture.as_ref());
-    size.map_or(place, |picture| {
-        place.clamp(Vec2::ZERO, Vec2::new(picture.width as f32, picture.height as f32))
-    })
-}
-
-fn edit_person(session: &mut Session, edit: impl Fn(&mut Person)) {
-    if let Some(current) = session.photo_mut().and_then(|photo| photo.current_person_mut()) {
-        edit(current);
-        moved_by_hand(current);
     }
 }
 

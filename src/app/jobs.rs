@@ -36,7 +36,8 @@ impl Plugin for JobsPlugin {
                 training_open: false,
             });
         })
-        .add_systems(Last, (act.in_set(Acting), stop_at_exit));
+        .add_systems(PostUpdate, act.in_set(Acting))
+        .add_systems(Last, stop_at_exit);
     }
 }
 

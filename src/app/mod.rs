@@ -9,6 +9,7 @@ pub mod action;
 pub mod capture;
 pub mod compose;
 pub mod estimates;
+pub mod evidence;
 pub mod idle;
 pub mod jobs;
 pub mod keyboard;
@@ -32,7 +33,7 @@ use crate::tasks::Wake;
 #[derive(SystemSet, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Collecting;
 
-/// Systems that carry out actions, after the panels of the same update wrote them.
+/// Systems that carry out actions, after the panels of the same update wrote them and before it is drawn.
 #[derive(SystemSet, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acting;
 

@@ -18,7 +18,7 @@ impl Plugin for ModelsPlugin {
         app.init_resource::<Looking>()
             .add_systems(Startup, |looking: Res<Looking>, waker: Res<Waker>| look(&looking, &waker))
             .add_systems(Update, collect.in_set(Collecting))
-            .add_systems(Last, act.in_set(Acting));
+            .add_systems(PostUpdate, act.in_set(Acting));
     }
 }
 

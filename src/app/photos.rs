@@ -39,7 +39,7 @@ impl Plugin for PhotosPlugin {
             actions.write_batch(open.iter().cloned().map(Action::Open));
         })
         .add_systems(Update, (drops, collect.in_set(Collecting)))
-        .add_systems(Last, act.in_set(Acting));
+        .add_systems(PostUpdate, act.in_set(Acting));
     }
 }
 
@@ -308,12 +308,7 @@ fn act(
 /// A folder opens every picture in it that is one by its name.
 fn open(path: &Path, session: &mut Session, reader: &mut PhotoReader) {
     if path.is_dir() {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(path)
-            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
-            .unwrap_or_default();
-        files.retain(|file| has_picture_ending(file));
-        files.sort();
-        for file in files.iter().take(200) {
+        for file in pictures_in(path).unwrap_or_default().iter().take(200) {
             open(file, session, reader);
         }
         return;

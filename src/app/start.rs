@@ -9,9 +9,10 @@ use bevy::asset::AssetPlugin;
 use bevy::log::LogPlugin;
 use bevy::prelude::*;
 use bevy::render::RenderPlugin;
+use bevy::render::pipelined_rendering::PipelinedRenderingPlugin;
 use bevy::window::{PresentMode, WindowResolution};
 use bevy::winit::{EventLoopProxyWrapper, WinitUserEvent};
-use bevy_egui::EguiPlugin;
+use bevy_egui::{EguiPlugin, EguiPostUpdateSet};
 
 use super::action::Action;
 use super::session::Session;
@@ -48,6 +49,8 @@ pub fn run(options: WindowOptions) -> ExitCode {
             .set(WindowPlugin { primary_window: Some(window()), ..default() })
             // The window rests between changes: what is not ready in a frame would stay away until the next one.
             .set(RenderPlugin { synchronous_pipeline_compilation: true, ..default() })
+            // A frame drawn beside the next update is shown a frame later; updates are short, frames may be long.
+            .disable::<PipelinedRenderingPlugin>()
             .set(AssetPlugin { file_path: String::new(), ..default() })
             .set(LogPlugin {
                 filter: "warn,wgpu_hal=error,wgpu_core=error,naga=error,winit=error,bevy_winit=error,\
@@ -68,7 +71,7 @@ pub fn run(options: WindowOptions) -> ExitCode {
         .add_message::<Action>()
         .init_resource::<Session>()
         .configure_sets(Update, Collecting)
-        .configure_sets(Last, Acting)
+        .configure_sets(PostUpdate, Acting.after(EguiPostUpdateSet::EndPass))
         .add_plugins((
             compose::ComposePlugin,
             idle::IdlePlugin,

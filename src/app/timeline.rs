@@ -14,7 +14,7 @@ pub struct TimelinePlugin;
 
 impl Plugin for TimelinePlugin {
     fn build(&self, app: &mut App) {
-        app.add_systems(Update, play).add_systems(Last, act.in_set(Acting));
+        app.add_systems(Update, play).add_systems(PostUpdate, act.in_set(Acting));
     }
 }
 

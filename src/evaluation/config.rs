@@ -48,6 +48,9 @@ pub struct EvaluateConfig {
     /// Share of renders that cut off a part of the person
     #[arg(long, default_value_t = 0.0)]
     pub truncated: f32,
+    /// Photos without people, to stand behind half of the rendered ones
+    #[arg(long, value_name = "DIR")]
+    pub backgrounds: Option<PathBuf>,
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -79,6 +82,7 @@ impl Default for EvaluateConfig {
             n: 2000,
             samples: 100,
             truncated: 0.0,
+            backgrounds: None,
             seed: 1,
             weights: None,
             simulated: false,

@@ -90,7 +90,10 @@ fn render_and_detect(
 ) -> Result<(Vec<Observation>, usize), EvaluateError> {
     let body = BodyModel::default_body().map_err(anyhow::Error::from)?;
     let poses = PoseSource::open(config.poses.as_deref()).map_err(anyhow::Error::from)?;
-    let scenes = SceneMaker::new(&body, &poses, SceneConfig::default()).map_err(anyhow::Error::from)?;
+    let scenes = SceneMaker::new(&body, &poses, SceneConfig::default())
+        .map_err(anyhow::Error::from)?
+        .with_backgrounds(config.backgrounds.as_deref())
+        .map_err(anyhow::Error::from)?;
     let detector = Detector::load().map_err(anyhow::Error::from)?;
     let done = AtomicU64::new(0);
     let found: Vec<(u64, Option<Observation>)> = (0..config.n as u64)

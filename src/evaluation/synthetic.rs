@@ -2,6 +2,7 @@
 //! with true keypoints (names with `_clean`).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use glam::{Vec2, Vec3};
@@ -168,7 +169,11 @@ fn people(
             .collect());
     }
     let scene = SceneConfig { camera, ..SceneConfig::default() };
-    let maker = SceneMaker::new(body, poses, scene).map_err(anyhow::Error::from)?.undisturbed();
+    let maker = SceneMaker::new(body, poses, scene)
+        .map_err(anyhow::Error::from)?
+        .with_backgrounds(config.backgrounds.as_deref())
+        .map_err(anyhow::Error::from)?
+        .undisturbed();
     let detector = Detector::load().map_err(anyhow::Error::from)?;
     if let Some(mut kept) = Cache::read(config).filter(|kept| kept.people.len() >= config.n) {
         kept.people.truncate(config.n);
@@ -204,6 +209,8 @@ struct Cache {
     seed: u64,
     poses: String,
     truncated: f32,
+    #[serde(default)]
+    backgrounds: Option<PathBuf>,
     people: Vec<Seen>,
 }
 
@@ -211,7 +218,13 @@ impl Cache {
     fn of(config: &EvaluateConfig, people: Vec<Seen>) -> Self {
         let poses =
             config.poses.as_ref().map_or_else(|| "prior".to_owned(), |path| path.display().to_string());
-        Self { seed: config.seed, poses, truncated: config.truncated, people }
+        Self {
+            seed: config.seed,
+            poses,
+            truncated: config.truncated,
+            backgrounds: config.backgrounds.clone(),
+            people,
+        }
     }
 
     /// What was kept for the same renders, if anything.
@@ -219,8 +232,8 @@ impl Cache {
         let text = std::fs::read(config.keypoints_cache.as_ref()?).ok()?;
         let kept: Self = serde_json::from_slice(&text).ok()?;
         let wanted = Self::of(config, Vec::new());
-        let same = (kept.seed, &kept.poses, kept.truncated) == (wanted.seed, &wanted.poses, wanted.truncated);
-        same.then_some(kept)
+        let key = |kept: &Self| (kept.seed, kept.poses.clone(), kept.truncated, kept.backgrounds.clone());
+        (key(&kept) == key(&wanted)).then_some(kept)
     }
 
     fn write(&self, config: &EvaluateConfig) -> anyhow::Result<()> {

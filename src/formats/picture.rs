@@ -148,6 +148,22 @@ impl Picture {
     }
 }
 
+/// The files of a folder that are pictures by their names, sorted.
+///
+/// # Errors
+/// Folders that cannot be listed.
+pub fn pictures_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut pictures = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if has_picture_ending(&path) && path.is_file() {
+            pictures.push(path);
+        }
+    }
+    pictures.sort();
+    Ok(pictures)
+}
+
 /// True where the ending says that a file is a picture.
 pub fn has_picture_ending(path: &Path) -> bool {
     path.extension()

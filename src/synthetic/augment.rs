@@ -57,39 +57,28 @@ impl AugmentConfig {
         }
     }
 
-    /// Hides parts of the picture; returns rectangles (x0, y0, x1, y1 in pixels) that are now hidden.
-    pub fn hide(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) -> Vec<[f32; 4]> {
-        let (w, h) = (picture.width as f32, picture.height as f32);
+    /// Rectangles (x0, y0, x1, y1 in pixels) of a picture of this size that are to be hidden, and their colours.
+    pub fn patches(&self, [w, h]: [f32; 2], rng: &mut ChaCha8Rng) -> Vec<([f32; 4], [u8; 3])> {
         let draws: [f32; 4] = std::array::from_fn(|_| rng.random());
-        let mut hidden = Vec::new();
+        let mut patches = Vec::new();
         let off: f32 = rng.random_range(-0.2..0.2);
         if draws[0] < self.patch {
             let (x, y) = (w * rng.random_range(0.2..0.8), h * rng.random_range(0.2..0.8));
             let half = 0.094 * w.max(h);
-            hidden.push([x - half, y - half, x + half, y + half]);
+            patches.push(([x - half, y - half, x + half, y + half], rng.random()));
         }
         if draws[1] < self.bottom {
-            hidden.push([0.0, h * (0.5 + off), w, h]);
+            patches.push(([0.0, h * (0.5 + off), w, h], [0; 3]));
         }
         if draws[2] < self.top {
-            hidden.push([0.0, 0.0, w, h * (0.5 + off)]);
+            patches.push(([0.0, 0.0, w, h * (0.5 + off)], [0; 3]));
         }
         if draws[3] < self.side {
             let line = w * (0.5 + 0.03 * off / 0.2);
-            hidden.push(if rng.random() { [0.0, 0.0, line, h] } else { [line, 0.0, w, h] });
+            let side = if rng.random() { [0.0, 0.0, line, h] } else { [line, 0.0, w, h] };
+            patches.push((side, [0; 3]));
         }
-        let (width, height) = (picture.width, picture.height);
-        let rgb = picture.rgb_mut();
-        for (i, [x0, y0, x1, y1]) in hidden.iter().enumerate() {
-            let colour: [u8; 3] = if i == 0 && draws[0] < self.patch { rng.random() } else { [0; 3] };
-            let clamp = |v: f32, end: usize| v.round().clamp(0.0, end as f32) as usize;
-            for y in clamp(*y0, height)..clamp(*y1, height) {
-                for x in clamp(*x0, width)..clamp(*x1, width) {
-                    rgb[(y * width + x) * 3..][..3].copy_from_slice(&colour);
-                }
-            }
-        }
-        hidden
+        patches
     }
 
     /// Disturbs the whole picture.
@@ -116,6 +105,18 @@ impl AugmentConfig {
             if let Some(squeezed) = through_jpeg(picture, quality) {
                 *picture = squeezed;
             }
+        }
+    }
+}
+
+/// Fills a rectangle (x0, y0, x1, y1 in pixels) with one colour.
+pub fn cover(picture: &mut Picture, [x0, y0, x1, y1]: [f32; 4], colour: [u8; 3]) {
+    let (width, height) = (picture.width, picture.height);
+    let clamp = |v: f32, end: usize| v.round().clamp(0.0, end as f32) as usize;
+    let rgb = picture.rgb_mut();
+    for y in clamp(y0, height)..clamp(y1, height) {
+        for x in clamp(x0, width)..clamp(x1, width) {
+            rgb[(y * width + x) * 3..][..3].copy_from_slice(&colour);
         }
     }
 }
@@ -203,14 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn hidden_rectangles_are_reported() {
+    fn covered_rectangles_take_their_colour() {
         let config = AugmentConfig { patch: 1.0, side: 1.0, ..AugmentConfig::none() };
         let mut picture = Picture::filled(64, 64, [200; 3]);
-        let hidden = config.hide(&mut picture, &mut stream(4, 0));
-        assert_eq!(hidden.len(), 2);
-        let [x0, y0, x1, y1] = hidden[1];
+        let patches = config.patches([64.0; 2], &mut stream(4, 0));
+        assert_eq!(patches.len(), 2);
+        let (side, colour) = patches[1];
+        cover(&mut picture, side, colour);
+        let [x0, y0, x1, y1] = side;
         let middle = picture.pixel(((x0 + x1) / 2.0) as usize, ((y0 + y1) / 2.0) as usize);
-        assert_ne!(middle, [200; 3]);
+        assert_eq!(middle, colour);
     }
 
     #[test]

@@ -12,8 +12,8 @@ const FACES: usize = 12;
 pub struct Boxes {
     pub vertices: Vec<Vec3>,
     pub faces: Vec<[u32; 3]>,
-    /// Centre, axes as columns, texture.
-    own: Vec<(Vec3, Mat3, Texture)>,
+    /// Centre, axes as columns, half-extents along them, texture.
+    own: Vec<(Vec3, Mat3, Vec3, Texture)>,
 }
 
 impl Boxes {
@@ -33,7 +33,18 @@ impl Boxes {
             self.faces.push([first + a, first + b, first + c]);
             self.faces.push([first + a, first + c, first + d]);
         }
-        self.own.push((center, turn * upright, texture));
+        self.own.push((center, turn * upright, half, texture));
+    }
+
+    /// Whether a box lies between the camera at the origin and a point.
+    pub fn hide(&self, point: Vec3) -> bool {
+        self.own.iter().any(|(center, axes, half, _)| {
+            // In the box's own axes, where the line of sight enters and leaves each pair of sides.
+            let (from, way) = (axes.transpose() * -*center, axes.transpose() * point);
+            let (a, b) = ((-*half - from) / way, (*half - from) / way);
+            let (enters, leaves) = (a.min(b).max_element(), a.max(b).min_element());
+            enters < leaves && enters < 1.0 && leaves > 0.0
+        })
     }
 
     /// Point, unit normal towards the camera at the origin, and linear colour at a point of a face.
@@ -44,7 +55,7 @@ impl Boxes {
         if normal.dot(point) > 0.0 {
             normal = -normal;
         }
-        let (center, axes, texture) = &self.own[face / FACES];
+        let (center, axes, _, texture) = &self.own[face / FACES];
         let local = axes.transpose() * (point - *center);
         let facing = (axes.transpose() * normal).abs();
         // Boards and tiles run along the longer side of each face.
@@ -83,5 +94,7 @@ mod tests {
             volume += a.dot(b.cross(c)) / 6.0;
         }
         assert!((volume - 8.0 * 0.006).abs() < 1e-4);
+        assert!(all.hide(center * 1.1) && all.hide(center));
+        assert!(!all.hide(center * 0.9) && !all.hide(center * 1.1 + Vec3::X));
     }
 }

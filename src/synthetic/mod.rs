@@ -14,8 +14,10 @@ pub mod error_bank;
 pub mod examples;
 mod gaussian;
 pub mod lifting;
+mod light;
 pub mod noise_fit;
 pub mod noise_measure;
+pub mod obstacles;
 pub mod occlusion;
 pub mod photo;
 pub mod pose_file;
@@ -56,6 +58,8 @@ pub enum SyntheticError {
     Format(#[from] FormatError),
     #[error("{0}")]
     Poses(String),
+    #[error("{0}")]
+    Backgrounds(String),
     #[error(transparent)]
     Detector(#[from] KeypointError),
     #[error("cancelled")]

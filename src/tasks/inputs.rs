@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::formats::picture::has_picture_ending;
+use crate::formats::picture::pictures_in;
 
 /// A photo to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +48,6 @@ pub fn collect(paths: &[PathBuf]) -> (Vec<Photo>, Vec<(PathBuf, String)>) {
         })
         .collect();
     (photos, problems)
-}
-
-fn pictures_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut pictures = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if has_picture_ending(&path) && path.is_file() {
-            pictures.push(path);
-        }
-    }
-    pictures.sort();
-    Ok(pictures)
 }
 
 fn safe_name(path: &Path) -> String {

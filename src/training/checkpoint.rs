@@ -30,6 +30,9 @@ pub struct RunRecord {
     #[serde(default)]
     pub distribution_steps: u64,
     pub threads: usize,
+    /// What ran the network, for people.
+    #[serde(default)]
+    pub device: String,
     pub curve: Vec<CurvePoint>,
 }
 
@@ -116,6 +119,7 @@ mod tests {
             examples: 14,
             distribution_steps: 3,
             threads: 2,
+            device: "CPU".into(),
             curve: Vec::new(),
         };
         save(&descent, &record, &path).expect("written");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lifter::loss::LossWeights;
 use crate::estimators::lifter::LifterConfig;
+use crate::tensors::device::DeviceChoice;
 
 /// A training run of the default estimator.
 #[derive(Clone, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct TrainConfig {
     /// disturbed people then err like those
     #[arg(long, value_name = "FILE")]
     pub detections: Option<PathBuf>,
+    /// Where the network runs: auto, cpu, wgpu or cuda; auto times a few steps and takes the fastest
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -73,6 +77,7 @@ impl Default for TrainConfig {
             distribution_from: 0.5,
             clean: 0.3,
             detections: None,
+            device: DeviceChoice::Auto,
             seed: 1,
             checkpoint_minutes: 3.0,
             resume: false,

@@ -13,14 +13,14 @@ pub mod stage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bevy::camera::visibility::NoFrustumCulling;
+use bevy::asset::AssetEventSystems;
+use bevy::camera::visibility::{NoFrustumCulling, VisibilitySystems};
 use bevy::camera::{CameraUpdateSystems, CompositingSpace};
 use bevy::core_pipeline::tonemapping::{DebandDither, Tonemapping};
 use bevy::prelude::*;
 use bevy::render::renderer::RenderAdapterInfo;
 use bevy::render::storage::ShaderBuffer;
 use bevy::transform::TransformSystems;
-use bevy_egui::EguiPostUpdateSet;
 
 use self::crowd::{CrowdAssets, Manner, Member};
 use self::materials::{BodyLook, BodyMaterial, CrowdMaterial, FloorMaterial};
@@ -48,12 +48,17 @@ impl Plugin for View3dPlugin {
             )
             .add_systems(
                 PostUpdate,
-                orbit::place_camera
-                    .after(EguiPostUpdateSet::EndPass)
-                    .before(CameraUpdateSystems)
+                (
+                    orbit::place_camera.after(Acting).before(CameraUpdateSystems),
+                    // Once more, so that what an action of this update changed is drawn with it.
+                    (ask.after(Acting).after(estimates::collect_at_once), take, paint, arrange)
+                        .chain()
+                        .before(AssetEventSystems)
+                        .before(VisibilitySystems::VisibilityPropagate),
+                )
                     .before(TransformSystems::Propagate),
             )
-            .add_systems(Last, act.in_set(Acting));
+            .add_systems(PostUpdate, act.in_set(Acting));
     }
 }
 
@@ -105,7 +110,7 @@ struct MainBody {
     model: Option<Arc<BodyModel>>,
 }
 
-fn software(adapter: &RenderAdapterInfo) -> bool {
+pub fn software(adapter: &RenderAdapterInfo) -> bool {
     format!("{:?}", adapter.device_type) == "Cpu"
 }
 

@@ -5,34 +5,36 @@ mod gelu;
 mod layers;
 pub mod loss;
 pub mod plain;
+mod tensor_pass;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use glam::Vec3;
 use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use self::data::{Example, ExampleMaker, Target};
+use self::data::{Example, ExampleMaker};
 use self::loss::{Scratch, likelihood_loss, point_loss, residual};
 use self::plain::{Layout, Pass};
+use self::tensor_pass::TensorPass;
+use self::validation::Validation;
 use super::adamw::Descent;
 use super::checkpoint::{self, CurvePoint, RunRecord};
 use super::{TrainConfig, TrainError};
 use crate::body::BodyModel;
 use crate::body::keypoint_chain::KeypointChain;
-use crate::body::state::JOINTS;
-use crate::estimators::lifter::input::{INPUTS, crop_of, encode};
-use crate::estimators::lifter::output::{POINT, Point};
+use crate::estimators::lifter::input::INPUTS;
+use crate::estimators::lifter::output::POINT;
 use crate::estimators::lifter::weights;
-use crate::estimators::tangent::{BETAS_AT, ROTATIONS, TRIANGLE};
-use crate::geometry::align::scale_align;
+use crate::estimators::tangent::{BETAS_AT, TRIANGLE};
 use crate::progress::{Cancel, Reporter};
 use crate::synthetic::error_bank::ErrorBank;
 use crate::synthetic::{PoseSource, stream};
+use crate::tensors::device::{self, DeviceChoice, Job};
 
 /// Steps between reports.
 const REPORT: u64 = 50;
@@ -41,10 +43,10 @@ const WARM_UP: u64 = 200;
 /// Spread added to the rotations that the distribution learns from, radians: captured poses leave some axes
 /// nearly flat, and a density on those would be all that counts.
 const DITHER: f32 = 0.04;
-/// People of the validation set.
-const VALIDATION: u64 = 400;
 /// People that one thread takes at a time. Gradients are summed over such shares in their order, whatever the threads.
 const SHARE: usize = 128;
+/// Steps that `auto` times on each device.
+const TRIALS: u32 = 3;
 
 /// Trains and writes the weights to `config.out`.
 ///
@@ -88,6 +90,7 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         examples: 0,
         distribution_steps: 0,
         threads: rayon::current_num_threads(),
+        device: String::new(),
         curve: Vec::new(),
     };
     if config.resume {
@@ -101,6 +104,11 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         .step_by(SHARE)
         .map(|from| Pass::new(&layout, SHARE.min(config.batch - from)))
         .collect();
+    let mut trial = |tensors: &mut Option<TensorPass>, weights: &[f32]| {
+        step(&mut passes, tensors, weights, &maker, &chain, config, 0, true);
+    };
+    let (mut tensors, name) = runner(config, &descent.weights, &mut trial)?;
+    record.device = name;
     let (began, before) = (Instant::now(), record.seconds);
     let mut saved = Instant::now();
     let mut sums = Sums::default();
@@ -118,7 +126,8 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         let warm = ((record.step + 1) as f64 / WARM_UP as f64).min(1.0);
         let rate = config.learning_rate * warm * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
         let both = done >= config.distribution_from;
-        let terms = step(&mut passes, &descent.weights, &maker, &chain, config, record.step, both);
+        let terms =
+            step(&mut passes, &mut tensors, &descent.weights, &maker, &chain, config, record.step, both);
         let gradients: Vec<&[f32]> = passes.iter().map(|pass| pass.gradient.as_slice()).collect();
         descent.step(layout.of_point(), &gradients, rate as f32, record.step);
         if both {
@@ -174,6 +183,35 @@ fn maker<'a>(
     Ok(ExampleMaker::new(body, poses, config.clean, &config.network)?.with_bank(bank))
 }
 
+/// What takes the steps: the plain passes (`None`) or tensors on a device, and its name. `auto` tries both where
+/// there is a GPU and takes the faster; making people and losses is the CPU's work either way.
+fn runner(
+    config: &TrainConfig,
+    weights: &[f32],
+    trial: &mut dyn FnMut(&mut Option<TensorPass>, &[f32]),
+) -> Result<(Option<TensorPass>, String), TrainError> {
+    let chosen = device::choose(config.device, Job::Training).map_err(anyhow::Error::from)?;
+    if !chosen.is_gpu {
+        return Ok((None, chosen.name));
+    }
+    let mut tensors = Some(TensorPass::new(&config.network, &chosen.device));
+    if config.device != DeviceChoice::Auto {
+        return Ok((tensors, chosen.name));
+    }
+    let mut time = |tensors: &mut Option<TensorPass>| {
+        trial(tensors, weights);
+        let began = Instant::now();
+        (0..TRIALS).for_each(|_| trial(tensors, weights));
+        began.elapsed()
+    };
+    if time(&mut tensors) < time(&mut None) {
+        Ok((tensors, chosen.name))
+    } else {
+        let cpu = device::choose(DeviceChoice::Cpu, Job::Training).map_err(anyhow::Error::from)?;
+        Ok((None, cpu.name))
+    }
+}
+
 /// Seconds since the curve's last point.
 fn sums_since(record: &RunRecord) -> f64 {
     (record.seconds - record.curve.last().map_or(0.0, |point| point.seconds)).max(1e-3)
@@ -225,8 +263,10 @@ impl Sums {
 }
 
 /// Makes the step's people, takes them through the network and leaves the gradient's parts in the passes.
+#[allow(clippy::too_many_arguments)]
 fn step(
     passes: &mut [Pass],
+    tensors: &mut Option<TensorPass>,
     weights: &[f32],
     maker: &ExampleMaker,
     chain: &KeypointChain,
@@ -235,23 +275,35 @@ fn step(
     both: bool,
 ) -> StepTerms {
     let first = step * config.batch as u64;
-    let parts: Vec<StepTerms> = passes
-        .par_iter_mut()
-        .enumerate()
-        .map(|(part, pass)| {
-            let from = first + (part * SHARE) as u64;
-            let people = pass.input.len() / INPUTS;
-            let examples: Vec<Example> =
-                (from..from + people as u64).map(|item| maker.example(config.seed, item)).collect();
-            for (row, example) in pass.input.chunks_exact_mut(INPUTS).zip(&examples) {
-                row.copy_from_slice(&example.input);
-            }
+    let make = |part: usize, pass: &mut Pass| {
+        let from = first + (part * SHARE) as u64;
+        let people = pass.input.len() / INPUTS;
+        let examples: Vec<Example> =
+            (from..from + people as u64).map(|item| maker.example(config.seed, item)).collect();
+        for (row, example) in pass.input.chunks_exact_mut(INPUTS).zip(&examples) {
+            row.copy_from_slice(&example.input);
+        }
+        examples
+    };
+    let parts: Vec<StepTerms> = if let Some(tensors) = tensors {
+        let examples: Vec<Vec<Example>> =
+            passes.par_iter_mut().enumerate().map(|(part, pass)| make(part, pass)).collect();
+        tensors.forward(passes, weights, both);
+        let people = passes.par_iter_mut().zip(&examples);
+        let parts = people.map(|(pass, examples)| losses(pass, examples, chain, config, both)).collect();
+        tensors.backward(passes);
+        parts
+    } else {
+        let shares = passes.par_iter_mut().enumerate();
+        let through = |(part, pass): (usize, &mut Pass)| {
+            let examples = make(part, pass);
             pass.forward(weights, both);
             let terms = losses(pass, &examples, chain, config, both);
             pass.backward(weights, both);
             terms
-        })
-        .collect();
+        };
+        shares.map(through).collect()
+    };
     parts.into_iter().fold(StepTerms::default(), |a, b| StepTerms {
         total: a.total + b.total,
         joints: a.joints + b.joints,
@@ -297,60 +349,4 @@ fn losses(
         sum.likelihood = Some(total);
     }
     sum
-}
-
-/// A fixed set of people of other poses, with true and with disturbed keypoints.
-struct Validation {
-    layout: Layout,
-    clean: Vec<(Vec<f32>, Target)>,
-    detected: Vec<(Vec<f32>, Target)>,
-}
-
-impl Validation {
-    fn new(maker: &ExampleMaker, layout: &Layout) -> Self {
-        let (mut clean, mut detected) = (Vec::new(), Vec::new());
-        for item in 0..VALIDATION {
-            let mut rng = stream(77, item);
-            let view = maker.plain_view(&mut rng);
-            let disturbed = maker.detected(&view, &mut rng);
-            for (keypoints, out) in [(data::true_keypoints(&view), &mut clean), (disturbed, &mut detected)] {
-                let Some(crop) = crop_of(&keypoints, maker.network.min_score) else { continue };
-                let mut input = vec![0.0; INPUTS];
-                encode(&keypoints, &crop, maker.network.min_score, &mut input);
-                out.push((input, data::target(&view, &crop)));
-            }
-        }
-        Self { layout: layout.clone(), clean, detected }
-    }
-
-    /// Mean scale-corrected joint error of the point estimate, millimetres.
-    fn run(&self, weights: &[f32], chain: &KeypointChain) -> BTreeMap<String, f64> {
-        let mut out = BTreeMap::new();
-        for (name, set) in [("validation_sc_mm_clean", &self.clean), ("validation_sc_mm", &self.detected)] {
-            let mut pass = Pass::new(&self.layout, set.len());
-            for (row, (input, _)) in pass.input.chunks_exact_mut(INPUTS).zip(set) {
-                row.copy_from_slice(input);
-            }
-            pass.forward(weights, false);
-            let values = &pass.points;
-            let mut points = chain.points();
-            let mut sum = 0.0;
-            for (values, (_, target)) in values.chunks_exact(POINT).zip(set) {
-                let point = Point::decode(values);
-                let mut rotations = [glam::Mat3::IDENTITY; JOINTS];
-                rotations[..ROTATIONS].copy_from_slice(&point.rotations);
-                chain.forward(&point.betas, &rotations, Vec3::ZERO, &mut points);
-                let fit = scale_align(&points.joints, &target.joints);
-                sum += points
-                    .joints
-                    .iter()
-                    .zip(&target.joints)
-                    .map(|(own, wanted)| f64::from((fit.apply(*own) - *wanted).length()))
-                    .sum::<f64>()
-                    / JOINTS as f64;
-            }
-            out.insert(name.to_owned(), 1000.0 * sum / set.len().max(1) as f64);
-        }
-        out
-    }
 }

@@ -1,5 +1,5 @@
 //! The lifter's network on flat arrays, forwards and backwards: what training runs, some times as fast as the same
-//! steps on differentiated tensors. A test holds it against burn's own gradient.
+//! steps on differentiated tensors. The tests of [`super::tensor_pass`] hold it against burn's own gradient.
 
 use std::ops::Range;
 
@@ -172,75 +172,5 @@ impl Pass {
             normed.backward(&mut self.by_normed, weights, norm, gradient, &mut self.by_x);
         }
         layout.first.backward_weights(&self.input, &self.by_x, gradient);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::module::{Module, ModuleVisitor, Param};
-    use burn::tensor::{Device, Gradients, Tensor, TensorData};
-    use rand::Rng;
-
-    use super::*;
-    use crate::synthetic::stream;
-
-    /// Gradients in the order of `LifterNetwork::numbers`.
-    struct Reader<'a>(&'a Gradients, Vec<f32>);
-
-    impl ModuleVisitor for Reader<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = param.val().grad(self.0).expect("every weight has one");
-            self.1.extend(gradient.into_data().iter::<f32>());
-        }
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_tensors() {
-        let config = LifterConfig {
-            width: 24,
-            inner: 40,
-            blocks: 2,
-            distribution_width: 16,
-            ..LifterConfig::default()
-        };
-        let device = Device::flex().autodiff();
-        let network = config.init(&device);
-        let mut rng = stream(8, 0);
-        let mut random = |count: usize| (0..count).map(|_| rng.random::<f32>() - 0.5).collect::<Vec<f32>>();
-        let layout = Layout::new(&config);
-        let weights: Vec<f32> =
-            network.numbers().iter().zip(random(layout.len())).map(|(w, r)| w + 0.2 * r).collect();
-        assert_eq!(weights.len(), layout.len());
-        let network = network.with_numbers(&weights);
-        assert_eq!(network.numbers(), weights);
-
-        const ROWS: usize = 3;
-        let mut pass = Pass::new(&layout, ROWS);
-        pass.input = random(ROWS * INPUTS);
-        pass.by_points = random(ROWS * POINT);
-        pass.by_triangles = random(ROWS * TRIANGLE);
-        pass.forward(&weights, true);
-        pass.backward(&weights, true);
-
-        let tensor = |values: &[f32], columns: usize| {
-            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [ROWS, columns]), &device)
-        };
-        let features = network.features(tensor(&pass.input, INPUTS));
-        let points = network.point(features.clone());
-        let triangles = network.triangle(features.detach());
-        let near = |own: &[f32], wanted: Vec<f32>| {
-            assert_eq!(own.len(), wanted.len());
-            for (i, (a, b)) in own.iter().zip(&wanted).enumerate() {
-                assert!((a - b).abs() < 1e-4 + 1e-4 * b.abs(), "{i}: {a} {b}");
-            }
-        };
-        let floats = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
-        near(&pass.points, floats(points.clone()));
-        near(&pass.triangles, floats(triangles.clone()));
-        let loss = (points * tensor(&pass.by_points, POINT)).sum()
-            + (triangles * tensor(&pass.by_triangles, TRIANGLE)).sum();
-        let mut reader = Reader(&loss.backward(), Vec::new());
-        network.visit(&mut reader);
-        near(&pass.gradient, reader.1);
     }
 }
