@@ -55,7 +55,7 @@ pub struct ExampleMaker<'a> {
 /// Share of people who lean further than any camera's roll.
 const TILTED: f32 = 0.06;
 /// Share of disturbed people who err like observed ones, where there are any.
-const LIKE_OBSERVED: f32 = 0.5;
+const LIKE_OBSERVED: f32 = 0.75;
 
 impl<'a> ExampleMaker<'a> {
     /// # Errors
