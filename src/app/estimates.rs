@@ -19,7 +19,6 @@ use crate::body::BodyModel;
 use crate::estimators::Estimate;
 use crate::estimators::uncertainty::Uncertainty;
 use crate::formats::picture::Picture;
-use crate::keypoints::Person;
 use crate::progress::Slot;
 use crate::raster::{MeshStyle, draw_body};
 use crate::tasks::engine::load_engine;

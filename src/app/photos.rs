@@ -11,7 +11,7 @@ use bevy_egui::egui;
 use super::action::Action;
 use super::session::{Example, Photo, PhotoState, Session, box_around, standing_person};
 use super::{Acting, Collecting, Waker};
-use crate::formats::picture::{Picture, has_picture_ending};
+use crate::formats::picture::{Picture, has_picture_ending, pictures_in};
 use crate::formats::registry;
 use crate::keypoints::{DetectOptions, Detector, Person};
 use crate::progress::Cancel;
