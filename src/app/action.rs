@@ -6,6 +6,7 @@ use bevy::prelude::Message;
 use glam::Vec2;
 
 use super::session::{Axis, Colouring, Scene, Side};
+use crate::keypoints::Network;
 
 #[derive(Message, Clone, Debug, PartialEq)]
 pub enum Action {
@@ -24,6 +25,8 @@ pub enum Action {
     MoveKeypoint(usize, Vec2),
     SwitchKeypoint(usize, bool),
     ResetKeypoints,
+    /// Looks at all open photos again with this network.
+    UseKeypointNetwork(Network),
 
     // Distribution.
     SetSamples(usize),

@@ -13,9 +13,11 @@ use super::session::{Example, Photo, PhotoState, Session, box_around, standing_p
 use super::{Acting, Collecting, Waker};
 use crate::formats::picture::{Picture, has_picture_ending, pictures_in};
 use crate::formats::registry;
-use crate::keypoints::{DetectOptions, Detector, Person};
+use crate::keypoints::{DetectOptions, Finder, Network, Person};
 use crate::progress::Cancel;
 use crate::tasks::Wake;
+use crate::tasks::engine::load_finder;
+use crate::tensors::device::DeviceChoice;
 
 /// Longer side of the copies for the screen, pixels.
 const PREVIEW: usize = 1200;
@@ -44,7 +46,9 @@ impl Plugin for PhotosPlugin {
 }
 
 enum Job {
-    Photo(u64, PathBuf),
+    Photo(u64, PathBuf, Network),
+    /// People once more, by another network.
+    Again(u64, Picture, Network),
     Examples,
 }
 
@@ -61,6 +65,10 @@ enum News {
     },
     Failed {
         id: u64,
+        error: String,
+    },
+    NetworkFailed {
+        network: Network,
         error: String,
     },
     Example(PathBuf, Arc<egui::ColorImage>),
@@ -84,7 +92,7 @@ impl PhotoReader {
         let (done, news) = channel();
         let (from_dialogs, theirs) = (done.clone(), wake.clone());
         let spawned = std::thread::Builder::new().name("photos".to_owned()).spawn(move || {
-            let mut detector = None;
+            let mut finder = None;
             for job in to_do {
                 let mut tell = |news| {
                     // The window is gone where nobody listens.
@@ -92,7 +100,10 @@ impl PhotoReader {
                     theirs();
                 };
                 match job {
-                    Job::Photo(id, path) => read(id, &path, &mut detector, &mut tell),
+                    Job::Photo(id, path, network) => read(id, &path, network, &mut finder, &mut tell),
+                    Job::Again(id, picture, network) => {
+                        tell(look_again(id, &picture, network, &mut finder));
+                    }
                     Job::Examples => examples(&mut tell),
                 }
             }
@@ -128,9 +139,29 @@ impl PhotoReader {
     }
 }
 
-/// Reads a photo and looks for people, telling each as soon as it is known. A panic in a decoder fails this photo only.
-fn read(id: u64, path: &Path, detector: &mut Option<Detector>, tell: &mut impl FnMut(News)) {
-    let mut steps = || -> Result<Vec<Person>, String> {
+/// The networks in use; another choice replaces them.
+type Loaded = Option<(Network, Finder)>;
+
+fn people_of(picture: &Picture, network: Network, loaded: &mut Loaded) -> Result<Vec<Person>, String> {
+    let finder = match loaded {
+        Some((of, finder)) if *of == network => finder,
+        _ => {
+            let finder = load_finder(network, DeviceChoice::Auto).map_err(|error| format!("{error:#}"))?;
+            &mut loaded.insert((network, finder)).1
+        }
+    };
+    finder.find_people(picture, &DetectOptions::default(), &Cancel::new()).map_err(|error| error.to_string())
+}
+
+/// A panic fails this photo only.
+fn caught<T>(steps: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(steps))
+        .unwrap_or_else(|_| Err("internal error while reading this photo".to_owned()))
+}
+
+/// Reads a photo and looks for people, telling each as soon as it is known.
+fn read(id: u64, path: &Path, network: Network, loaded: &mut Loaded, tell: &mut impl FnMut(News)) {
+    let read = caught(|| {
         let picture = Picture::read(path).map_err(|error| match registry::content_of(path) {
             Ok(Some(content)) => format!(
                 "no photo: this is {} (Ctrl+K, Models and data): {}",
@@ -139,26 +170,25 @@ fn read(id: u64, path: &Path, detector: &mut Option<Detector>, tell: &mut impl F
             ),
             _ => error.to_string(),
         })?;
-        tell(News::Read {
-            id,
-            preview: Arc::new(reduced(&picture, PREVIEW)),
-            thumbnail: Arc::new(reduced(&picture, THUMBNAIL)),
-            picture: picture.clone(),
-        });
-        let detector = match detector {
-            Some(detector) => detector,
-            None => detector.insert(Detector::load().map_err(|error| error.to_string())?),
-        };
-        detector
-            .find_people(&picture, &DetectOptions::default(), &Cancel::new())
-            .map_err(|error| error.to_string())
+        Ok((Arc::new(reduced(&picture, PREVIEW)), Arc::new(reduced(&picture, THUMBNAIL)), picture))
+    });
+    let (preview, thumbnail, picture) = match read {
+        Ok(read) => read,
+        Err(error) => return tell(News::Failed { id, error }),
     };
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut steps))
-        .unwrap_or_else(|_| Err("internal error while reading this photo".to_owned()));
-    tell(match result {
+    tell(News::Read { id, picture: picture.clone(), preview, thumbnail });
+    tell(match caught(|| people_of(&picture, network, loaded)) {
         Ok(people) => News::People { id, people },
         Err(error) => News::Failed { id, error },
     });
+}
+
+/// Looks for the people of a photo that is already open; where that fails, they stay as they are.
+fn look_again(id: u64, picture: &Picture, network: Network, loaded: &mut Loaded) -> News {
+    match caught(|| people_of(picture, network, loaded)) {
+        Ok(people) => News::People { id, people },
+        Err(error) => News::NetworkFailed { network, error },
+    }
 }
 
 /// Thumbnails of the example photos beside the program.
@@ -229,6 +259,7 @@ fn collect(reader: Res<PhotoReader>, mut session: ResMut<Session>, mut actions: 
             }
             News::People { id, people } => {
                 if let Some(photo) = session.photos.iter_mut().find(|photo| photo.id == id) {
+                    photo.person = if photo.person < people.len() { photo.person } else { 0 };
                     photo.found = people.clone();
                     photo.people = people;
                     photo.state = PhotoState::Ready;
@@ -238,6 +269,12 @@ fn collect(reader: Res<PhotoReader>, mut session: ResMut<Session>, mut actions: 
                 if let Some(photo) = session.photos.iter_mut().find(|photo| photo.id == id) {
                     photo.state = PhotoState::Failed(error);
                 }
+            }
+            News::NetworkFailed { network, error } => {
+                if session.network == network {
+                    session.network = Network::default();
+                }
+                session.error = Some(error);
             }
             News::Example(path, thumbnail) => {
                 let name = path.file_stem().map(|name| name.to_string_lossy().replace(['_', '-'], " "));
@@ -288,6 +325,18 @@ fn act(
                     session.clear_estimate();
                 }
             }
+            Action::UseKeypointNetwork(network) => {
+                session.error = None;
+                session.network = *network;
+                // The photo that is looked at comes first.
+                let mut again: Vec<&Photo> = session.photos.iter().collect();
+                again.sort_by_key(|photo| Some(photo.id) != session.selected);
+                for photo in again {
+                    if let (PhotoState::Ready, Some(picture)) = (&photo.state, &photo.picture) {
+                        reader.ask(Job::Again(photo.id, picture.clone(), *network));
+                    }
+                }
+            }
             Action::AddPerson => {
                 if let Some(photo) = session.photo_mut()
                     && let Some(picture) = &photo.picture
@@ -333,7 +382,7 @@ fn open(path: &Path, session: &mut Session, reader: &mut PhotoReader) {
     });
     session.selected = Some(id);
     session.clear_estimate();
-    reader.ask(Job::Photo(id, path.to_owned()));
+    reader.ask(Job::Photo(id, path.to_owned(), session.network));
 }
 
 /// After keypoints moved: the box follows them, and they are the user's now.

@@ -12,7 +12,7 @@ use crate::body::{BodyModel, Trajectory};
 use crate::estimators::{Estimate, EstimateOptions};
 use crate::formats::picture::Picture;
 use crate::formats::registry::Row;
-use crate::keypoints::{COCO_KEYPOINTS, Keypoint, KeypointSource, Person};
+use crate::keypoints::{COCO_KEYPOINTS, Keypoint, KeypointSource, Network, Person, hrnet};
 use crate::tasks::Stage;
 
 /// Most samples that are asked for and drawn.
@@ -168,6 +168,8 @@ pub struct Session {
     pub options: EstimateOptions,
     pub refine: bool,
     pub view: View,
+    /// Whose keypoints photos get.
+    pub network: Network,
     pub keypoint: Option<usize>,
     /// A keypoint is being dragged.
     pub hand: bool,
@@ -223,6 +225,7 @@ impl Default for Session {
                 sample: None,
                 before: true,
             },
+            network: Network::default(),
             keypoint: None,
             hand: false,
             shown: None,
@@ -255,6 +258,11 @@ impl Session {
         let wanted = self.view.before && self.keypoint.is_some() && self.view.scene != Scene::SideBySide;
         let playing = self.timeline.as_ref().is_some_and(|timeline| timeline.on_stage);
         self.before.as_ref().filter(|_| wanted && !playing)
+    }
+
+    /// The row of HRNet's file, once files were looked for.
+    pub fn hrnet(&self) -> Option<&Row> {
+        self.models.iter().find(|row| row.title == hrnet::FILE)
     }
 
     pub fn photo(&self) -> Option<&Photo> {

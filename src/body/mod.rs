@@ -9,6 +9,7 @@ pub mod correctives;
 pub mod error;
 pub mod extras;
 pub mod files;
+pub mod folders;
 pub mod hands;
 pub mod joint_maps;
 pub mod joint_sets;
@@ -27,6 +28,7 @@ pub mod tensor;
 
 pub use error::BodyError;
 pub use extras::MannequinExtras;
+pub use folders::Gender;
 pub use load::LoadOptions;
 pub use measure::BodyMeasures;
 pub use model::{BodyModel, Family};

@@ -11,9 +11,11 @@ use crate::body::joint_sets::{COCO_EDGES, COCO_NAMES};
 use crate::formats::Picture;
 use crate::formats::atomic::write_atomic;
 use crate::formats::keypoint_json::{CocoKeypoints, CocoPerson};
-use crate::keypoints::{DetectOptions, Detector, Person};
+use crate::keypoints::{DetectOptions, Network, Person};
 use crate::progress::Cancel;
+use crate::tasks::engine::load_finder;
 use crate::tasks::inputs;
+use crate::tensors::device::DeviceChoice;
 
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -24,6 +26,14 @@ pub struct Arguments {
     /// File to write; stdout without it
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Whose keypoints: movenet, which ships, or hrnet where its file is there
+    #[arg(long, default_value_t = Network::MoveNet, value_name = "NETWORK")]
+    keypoints: Network,
+
+    /// Where HRNet runs: auto, cpu, wgpu or cuda
+    #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "DEVICE")]
+    device: DeviceChoice,
 
     /// People less sure than this are left out
     #[arg(long, default_value_t = DetectOptions::default().min_score, value_name = "SCORE")]
@@ -39,7 +49,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let detector = Detector::load()?;
+    let finder = load_finder(arguments.keypoints, arguments.device)?;
     let options = DetectOptions {
         min_score: arguments.min_score,
         small_people: arguments.small_people,
@@ -60,7 +70,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 continue;
             }
         };
-        let people = detector.find_people(&picture, &options, &Cancel::new())?;
+        let people = finder.find_people(&picture, &options, &Cancel::new())?;
         if people.is_empty() {
             eprintln!("warning: no person found: {}", photo.path.display());
         }

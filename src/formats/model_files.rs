@@ -12,12 +12,21 @@ pub fn set_models_dir(folder: PathBuf) {
     *CHOSEN.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(folder);
 }
 
-/// Folders that may hold model files, first choice first: `--models DIR`, `$HUMANIFOLD_MODELS`,
-/// `./model_files`, `model_files` beside the program or above it, the one of the source tree.
+/// Where a repository of another system keeps its models: HuManiFlow, STRAPS, DaNet, 3DNBF.
+const OF_REPOSITORIES: [&str; 4] = ["model_files", "additional", "data", "data/body_models"];
+
+/// Folders that may hold model files, first choice first: `--models DIR`, `$HUMANIFOLD_MODELS` (both as they are and
+/// as the repository of a published system), `./model_files`, `model_files` beside the program or above it, the one of
+/// the source tree.
 pub fn folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    folders.extend(CHOSEN.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone());
-    folders.extend(std::env::var_os("HUMANIFOLD_MODELS").filter(|name| !name.is_empty()).map(PathBuf::from));
+    let chosen = CHOSEN.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let named = std::env::var_os("HUMANIFOLD_MODELS").filter(|name| !name.is_empty()).map(PathBuf::from);
+    for folder in chosen.into_iter().chain(named) {
+        let below = OF_REPOSITORIES.map(|name| folder.join(name));
+        folders.push(folder);
+        folders.extend(below.into_iter().filter(|folder| folder.is_dir()));
+    }
     folders.push(PathBuf::from("model_files"));
     if let Ok(program) = std::env::current_exe() {
         folders.extend(program.ancestors().skip(1).map(|folder| folder.join("model_files")));

@@ -43,7 +43,7 @@ const REGRESSORS: &str = "github.com/akashsengupta1997/HuManiFlow, folder model_
 const TABLE: [Known; 13] = [
     Known {
         title: "SMPL neutral",
-        unlocks: "bodies of SMPL's mesh: --body FILE",
+        unlocks: "bodies of SMPL's mesh: --body FILE or DIR",
         get: SMPL,
         places: &[
             "smpl/SMPL_NEUTRAL.pkl",
@@ -51,9 +51,8 @@ const TABLE: [Known; 13] = [
             "smpl/basicModel_neutral_lbs_10_207_0_v1.0.0.pkl",
             "smpl/SMPL_NEUTRAL.npz",
             "smpl/models/SMPL_NEUTRAL.pkl",
+            "smpl/models/basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl",
             "SMPL_NEUTRAL.pkl",
-            "additional/smpl/SMPL_NEUTRAL.pkl",
-            "data/smpl/SMPL_NEUTRAL.pkl",
         ],
         check: Check::Content(BODIES),
     },
@@ -67,7 +66,6 @@ const TABLE: [Known; 13] = [
             "smpl/basicmodel_m_lbs_10_207_0_v1.0.0.pkl",
             "smpl/SMPL_MALE.npz",
             "SMPL_MALE.pkl",
-            "data/smpl/SMPL_MALE.pkl",
         ],
         check: Check::Content(BODIES),
     },
@@ -81,7 +79,6 @@ const TABLE: [Known; 13] = [
             "smpl/basicModel_f_lbs_10_207_0_v1.0.0.pkl",
             "smpl/SMPL_FEMALE.npz",
             "SMPL_FEMALE.pkl",
-            "data/smpl/SMPL_FEMALE.pkl",
         ],
         check: Check::Content(BODIES),
     },
@@ -113,28 +110,28 @@ const TABLE: [Known; 13] = [
         title: "extra joints (9)",
         unlocks: "with the two below: the 90 joints of published networks on SMPL's mesh",
         get: REGRESSORS,
-        places: &["J_regressor_extra.npy", "additional/J_regressor_extra.npy", "data/J_regressor_extra.npy"],
+        places: &["J_regressor_extra.npy"],
         check: Check::Regressor(9),
     },
     Known {
         title: "extra joints (19)",
         unlocks: "see above",
         get: REGRESSORS,
-        places: &["cocoplus_regressor.npy", "additional/cocoplus_regressor.npy"],
+        places: &["cocoplus_regressor.npy"],
         check: Check::Regressor(19),
     },
     Known {
         title: "extra joints (17)",
         unlocks: "see above",
         get: REGRESSORS,
-        places: &["J_regressor_h36m.npy", "additional/J_regressor_h36m.npy", "data/J_regressor_h36m.npy"],
+        places: &["J_regressor_h36m.npy"],
         check: Check::Regressor(17),
     },
     Known {
         title: "DensePose's table",
         unlocks: "part labels and textures on SMPL's mesh",
         get: REGRESSORS,
-        places: &["UV_Processed.mat", "UV_data/UV_Processed.mat", "data/UV_Processed.mat"],
+        places: &["UV_Processed.mat", "UV_data/UV_Processed.mat"],
         check: Check::Content(&[Content::DensePoseTable]),
     },
     Known {
@@ -146,8 +143,8 @@ const TABLE: [Known; 13] = [
     },
     Known {
         title: "HRNet-W48",
-        unlocks: "nothing yet: its file is recognised, the network is not built",
-        get: "github.com/leoxiaobin/deep-high-resolution-net.pytorch (model zoo)",
+        unlocks: "finer keypoints, those of the published systems: --keypoints hrnet",
+        get: "github.com/leoxiaobin/deep-high-resolution-net.pytorch (model zoo, pose_coco)",
         places: &["pose_hrnet_w48_384x288.pth"],
         check: Check::Content(&[Content::HrnetWeights]),
     },
@@ -166,7 +163,7 @@ const TABLE: [Known; 13] = [
         title: "SPIN's mean parameters",
         unlocks: "recognised only",
         get: "github.com/nkolot/SPIN (fetch_data.sh)",
-        places: &["smpl_mean_params.npz", "additional/smpl_mean_params.npz", "data/smpl_mean_params.npz"],
+        places: &["smpl_mean_params.npz"],
         check: Check::Content(&[Content::MeanParameters]),
     },
 ];
@@ -227,6 +224,25 @@ pub fn rows_in(folders: &[PathBuf]) -> Vec<Row> {
             Row { title: known.title, unlocks: known.unlocks, get: known.get, put: known.places[0], state }
         })
         .collect()
+}
+
+/// The file of a row of the table, by its title.
+///
+/// # Errors
+/// `Missing`, with where to get it and where to put it.
+pub fn find(title: &str) -> Result<PathBuf, FormatError> {
+    let row = TABLE.iter().find(|known| known.title == title);
+    let known = row.ok_or_else(|| FormatError::missing(format!("`{title}` is no file of the table")))?;
+    let folders = model_files::folders();
+    let mut places =
+        folders.iter().flat_map(|folder| known.places.iter().map(move |place| folder.join(place)));
+    places.find(|path| path.is_file()).ok_or_else(|| {
+        FormatError::missing(format!(
+            "{title} is not there and cannot ship: fetch `{}` from {} and put it into `model_files`, or name its \
+             folder with --models DIR or in HUMANIFOLD_MODELS",
+            known.places[0], known.get
+        ))
+    })
 }
 
 /// What a file of any kind holds, told from the names in it; `None` for sound files of other content.

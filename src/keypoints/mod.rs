@@ -2,17 +2,22 @@
 //!
 //! picture ──▶ multipose at two sizes ──▶ merged candidates ──▶ thunder on a square each ──▶ `Person`s
 //! chosen person ──▶ mask network ──▶ `PersonMask`
-//! Entry: [`Detector`]. The layers are plain Rust on the CPU; nothing here needs a GPU.
+//! Entry: [`Finder`], which adds HRNet to the [`Detector`] where its file is there. MoveNet's layers are plain Rust on
+//! the CPU; nothing here needs a GPU.
 
 pub mod blazepose;
+pub mod crops;
 pub mod decode;
 pub mod dense3x3;
 pub mod detector;
 pub mod feature_map;
+pub mod finder;
+pub mod hrnet;
 pub mod kernels;
 pub mod mask;
 pub mod movenet;
 pub mod person;
+pub mod planes;
 pub mod regions;
 pub mod sampling;
 mod weights;
@@ -21,6 +26,7 @@ use std::path::PathBuf;
 
 pub use detector::{DetectOptions, Detector};
 pub use feature_map::FeatureMap;
+pub use finder::{Finder, Network};
 pub use person::{COCO_KEYPOINTS, Crop, Keypoint, KeypointSource, Person, PersonMask};
 
 use crate::formats::FormatError;
@@ -38,6 +44,10 @@ pub enum KeypointError {
         "the detector's weights are not usable: {what}; take the file that ships with the program: {path}"
     )]
     Weights { what: String, path: PathBuf },
+    #[error("no such keypoint network: {0:?}; use movenet or hrnet")]
+    UnknownNetwork(String),
+    #[error("these are not the weights of {network} ({what}): {path}")]
+    OtherWeights { network: &'static str, what: String, path: PathBuf },
     /// A picture, map or box of a size that cannot be worked on.
     #[error("{0}")]
     Shape(String),

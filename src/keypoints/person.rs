@@ -28,6 +28,7 @@ impl Keypoint {
 #[serde(rename_all = "snake_case")]
 pub enum KeypointSource {
     MoveNet,
+    Hrnet,
     File,
     Hand,
     /// Projected from a known body (synthetic data).

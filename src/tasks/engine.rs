@@ -1,4 +1,4 @@
-//! What estimates are made with: the default estimator and its refiner, with the weights that ship or others.
+//! What estimates are made with: the estimator and its refiner, with the weights that ship or others; what finds people.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crate::estimators::humaniflow::estimator::HumaniflowEstimator;
 use crate::estimators::humaniflow::weights::looks_like_humaniflow;
 use crate::estimators::lifter::Lifter;
 use crate::estimators::optimise::{OptimiseConfig, Reprojection};
+use crate::keypoints::{Finder, Network};
 use crate::tensors::device::{self, DeviceChoice, Job};
 
 /// Loads an estimator and its refiner for the built-in body; `None` takes the weights that ship. A file says by
@@ -50,4 +51,16 @@ pub fn load_engine_on(
     };
     let refiner = Reprojection::new(body, OptimiseConfig::default())?;
     Ok(Engine { estimator, refiner: Some(Arc::new(refiner)), device: chosen.name.into() })
+}
+
+/// Loads what finds people; HRNet runs where a published estimator would.
+///
+/// # Errors
+/// Where a network's file is missing, or a device is asked for by name and there is none.
+pub fn load_finder(network: Network, choice: DeviceChoice) -> anyhow::Result<Finder> {
+    let chosen = match network {
+        Network::MoveNet => device::choose(DeviceChoice::Cpu, Job::SmallInference)?,
+        Network::Hrnet => device::choose(choice, Job::LargeInference)?,
+    };
+    Ok(Finder::load(network, &chosen.device)?)
 }

@@ -1,4 +1,4 @@
-//! The 17 keypoints as a list: the way to them without a pointer, and their scores in numbers.
+//! The 17 keypoints as a list: the way to them without a pointer, their scores in numbers, whose they are.
 
 use bevy_egui::egui::{self, Ui};
 
@@ -7,8 +7,43 @@ use crate::app::action::Action;
 use crate::app::session::{Session, UNSURE};
 use crate::app::theme;
 use crate::body::joint_sets::COCO_NAMES;
+use crate::formats::registry::FileState;
+use crate::keypoints::Network;
+
+/// Which network the keypoints come from. HRNet can be chosen where its file is there.
+fn networks(ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        ui.weak("Found by");
+        let mut choice = |network: Network, name: &str, enabled: bool, missing: &str, about: &str| {
+            let button = egui::Button::selectable(session.network == network, name);
+            let response =
+                ui.add_enabled(enabled, button).on_hover_text(about).on_disabled_hover_text(missing);
+            if response.clicked() && session.network != network {
+                actions.push(Action::UseKeypointNetwork(network));
+            }
+        };
+        choice(Network::MoveNet, "MoveNet", true, "", "Fast, ships with the program");
+        let found = session.hrnet().is_some_and(|row| matches!(row.state, FileState::Found { .. }));
+        let missing = match session.hrnet() {
+            None => "Looking for its file…".to_owned(),
+            Some(row) => match &row.state {
+                FileState::Damaged { path, reason } => {
+                    format!("Its file cannot be used: {reason}: {}", path.display())
+                }
+                _ => format!(
+                    "Its file is not there. Get it from {} and put it to model_files/{}; then Models and data, Look \
+                     again.",
+                    row.get, row.put
+                ),
+            },
+        };
+        let about = "Finer, half a second a person; keypoints placed by hand are replaced";
+        choice(Network::Hrnet, "HRNet", found, &missing, about);
+    });
+}
 
 pub fn list(ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
+    networks(ui, session, actions);
     let Some(person) = session.photo().and_then(|photo| photo.current_person()) else {
         ui.weak("No person selected");
         return;

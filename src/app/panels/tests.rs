@@ -19,6 +19,8 @@ use crate::app::session::{
 };
 use crate::body::{BodyState, Trajectory};
 use crate::formats::picture::Picture;
+use crate::formats::registry::{self, FileState};
+use crate::keypoints::{Network, hrnet};
 
 struct Shown<P> {
     panel: P,
@@ -113,6 +115,26 @@ fn keypoints_are_switched_and_selected_from_the_list() {
         harness.state().actions,
         [Action::SwitchKeypoint(9, false), Action::SelectKeypoint(Some(0)), Action::ResetKeypoints]
     );
+}
+
+#[test]
+fn hrnet_can_be_chosen_where_its_file_is_there() {
+    let row = |state| registry::Row { title: hrnet::FILE, unlocks: "", get: "there", put: "here.pth", state };
+    let shown = |state| {
+        let mut session = session_with_person();
+        session.models = vec![row(state)];
+        shown((), session)
+    };
+    let list = |ui: &mut egui::Ui, s: &mut Shown<()>| keypoints::list(ui, &s.session, &mut s.actions);
+    let mut harness = Harness::new_ui_state(list, shown(FileState::Missing));
+    harness.get_by_label("HRNet").click();
+    harness.run();
+    assert_eq!(harness.state().actions, []);
+    let found = FileState::Found { path: "here.pth".into(), bytes: 1 };
+    let mut harness = Harness::new_ui_state(list, shown(found));
+    harness.get_by_label("HRNet").click();
+    harness.run();
+    assert_eq!(harness.state().actions, [Action::UseKeypointNetwork(Network::Hrnet)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Motions of any kind of file as a body's states, and back: AMASS and other npz, BVH, Acclaim, 3DPW in; AMASS, GLB, BVH
 //! and OBJ out.
 //!
-//! file ──[`read_motion`]──▶ `Motion` (rotation vectors) ──[`BodyModel::states_of`]──▶ states ──[`write_motion`]──▶ file
+//! file ──[`read_clips`]──▶ `Motion`s (rotation vectors) ──[`BodyModel::states_of`]──▶ states ──[`write_motion`]──▶ file
 
 mod bvh_skeletons;
 mod capture;
@@ -18,7 +18,7 @@ use crate::formats::bvh::Bvh;
 use crate::formats::motion::{Family, Motion};
 use crate::formats::npy::describe;
 use crate::formats::pickle::parse_pickle;
-use crate::formats::pw3d::Pw3dSequence;
+use crate::formats::pw3d::{Pw3dPerson, Pw3dSequence};
 use crate::formats::recognise::{self, Content};
 use crate::formats::{FormatError, Limits, Npz, read_bytes};
 use crate::geometry::rotations::{exp_so3, log_so3};
@@ -27,12 +27,60 @@ pub use export::{motion_of, write_motion};
 /// Joints that all families of bodies share, the root left out.
 const SHARED: usize = 21;
 
-/// Reads a motion of whichever kind by its content; of a sequence with several people the first.
+/// One person's motion, and what filmed it where the file says.
+#[derive(Clone, Debug)]
+pub struct Clip {
+    pub motion: Motion,
+    /// World to camera of each frame, row-major 4 x 4; the camera looks along +z, its y down. Empty where the file has
+    /// no camera.
+    pub cameras: Vec<[f64; 16]>,
+    /// Frames of the file that are not in `motion`: it calls their camera wrong.
+    pub left_out: usize,
+}
+
+impl Clip {
+    /// A person of a sequence, without the frames whose camera is wrong.
+    fn of_sequence(person: Pw3dPerson, cameras: &[[f64; 16]]) -> Self {
+        fn kept<T: Clone>(rows: &[T], valid: &[bool]) -> Vec<T> {
+            rows.iter().zip(valid).filter(|(_, valid)| **valid).map(|(row, _)| row.clone()).collect()
+        }
+        let Pw3dPerson { motion, valid, .. } = person;
+        Self {
+            cameras: kept(cameras, &valid),
+            left_out: valid.iter().filter(|valid| !**valid).count(),
+            motion: Motion {
+                root: kept(&motion.root, &valid),
+                body: kept(&motion.body, &valid),
+                trans: kept(&motion.trans, &valid),
+                ..motion
+            },
+        }
+    }
+}
+
+/// Reads motions of whichever kind by its content: one a person, so several of some sequences of 3DPW.
 ///
 /// # Errors
 /// What is wrong with the file, or what it is instead.
-pub fn read_motion(path: &Path) -> Result<Motion, FormatError> {
+pub fn read_clips(path: &Path) -> Result<Vec<Clip>, FormatError> {
     let bytes = read_bytes(path)?;
+    if bytes.first().is_some_and(|byte| *byte == 0x80 || *byte == b'(') {
+        let values = parse_pickle(&bytes, &Limits::default()).map_err(|error| error.at(path))?;
+        let keys: Vec<&str> = values.entries(values.top()).iter().map(|(key, _)| *key).collect();
+        refuse_others(&keys).map_err(|error| error.at(path))?;
+        let sequence = Pw3dSequence::from_values(&values).map_err(|error| error.at(path))?;
+        if sequence.people.is_empty() {
+            return Err(FormatError::missing("a sequence of 3DPW without people").at(path));
+        }
+        let cameras = &sequence.cameras;
+        return Ok(sequence.people.into_iter().map(|person| Clip::of_sequence(person, cameras)).collect());
+    }
+    let motion = read_motion(bytes, path)?;
+    Ok(vec![Clip { motion, cameras: Vec::new(), left_out: 0 }])
+}
+
+/// A motion of one person.
+fn read_motion(bytes: Vec<u8>, path: &Path) -> Result<Motion, FormatError> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     if bytes.starts_with(b"PK") {
@@ -53,18 +101,6 @@ pub fn read_motion(path: &Path) -> Result<Motion, FormatError> {
     }
     if ending == "asf" {
         return Err(FormatError::missing("a skeleton without motion; open the .amc file beside it").at(path));
-    }
-    if bytes.first().is_some_and(|byte| *byte == 0x80 || *byte == b'(') {
-        let values = parse_pickle(&bytes, &Limits::default()).map_err(|error| error.at(path))?;
-        let keys: Vec<&str> = values.entries(values.top()).iter().map(|(key, _)| *key).collect();
-        refuse_others(&keys).map_err(|error| error.at(path))?;
-        let sequence = Pw3dSequence::from_values(&values).map_err(|error| error.at(path))?;
-        return sequence
-            .people
-            .into_iter()
-            .next()
-            .map(|person| person.motion)
-            .ok_or_else(|| FormatError::missing("a sequence of 3DPW without people").at(path));
     }
     Err(FormatError::malformed(format!(
         "no motion that is read ({}): npz of AMASS, BVH, AMC beside its ASF, and sequences of 3DPW are",
@@ -103,6 +139,26 @@ impl BodyModel {
                 if motion.z_up { self.rotate_world(&state, upright) } else { state }
             })
             .collect()
+    }
+}
+
+impl BodyModel {
+    /// A clip's frames in its camera's space: y up, the camera at the origin looking along −z. `None` where the clip
+    /// has no camera.
+    pub fn states_before_camera(&self, clip: &Clip) -> Option<Vec<BodyState>> {
+        if clip.cameras.len() != clip.motion.body.len() || clip.cameras.is_empty() {
+            return None;
+        }
+        // Of the file's camera, whose y points down and z away from it.
+        let flip = Mat3::from_diagonal(Vec3::new(1.0, -1.0, -1.0));
+        let before = |(state, camera): (BodyState, &[f64; 16])| {
+            let row = |at: usize| Vec3::new(camera[at] as f32, camera[at + 1] as f32, camera[at + 2] as f32);
+            let turn = Mat3::from_cols(row(0), row(4), row(8)).transpose();
+            let shift = Vec3::new(camera[3] as f32, camera[7] as f32, camera[11] as f32);
+            let turned = self.rotate_world(&state, flip * turn);
+            BodyState { transl: turned.transl + flip * shift, ..turned }
+        };
+        Some(self.states_of(&clip.motion).into_iter().zip(&clip.cameras).map(before).collect())
     }
 }
 

@@ -24,7 +24,7 @@ fn motions_survive_amass_and_bvh() {
     for name in ["walk.npz", "walk.bvh"] {
         let path = folder.path().join(name);
         write_motion(&path, &model, &states, 25.0).unwrap();
-        let motion = read_motion(&path).unwrap();
+        let motion = read_clips(&path).unwrap().remove(0).motion;
         assert!((motion.frame_rate - 25.0).abs() < 1e-3);
         assert_eq!(motion.z_up, name.ends_with("npz"));
         let back = model.states_of(&motion);
@@ -113,11 +113,38 @@ fn what_is_no_motion_is_named() {
     let path = folder.path().join("x.npz");
     let word = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        read_motion(&path).unwrap_err().to_string()
+        read_clips(&path).unwrap_err().to_string()
     };
     assert!(word(b"\x89PNG\r\n").contains("PNG"));
     assert!(word(b"").contains("empty"));
     // {'v_template': None, 'weights': None}
     let body = word(b"\x80\x02}(U\nv_templateNU\x07weightsNu.");
     assert!(body.contains("SMPL body model") && body.ends_with("x.npz"), "{body}");
+}
+
+#[test]
+fn every_person_of_a_sequence_stands_before_its_camera() {
+    let (model, states) = states();
+    let camera = |turn: f32| {
+        let r = exp_so3(Vec3::new(0.2, turn, 3.0)).transpose().to_cols_array().map(f64::from);
+        // Row-major, with a shift.
+        [r[0], r[1], r[2], 0.3, r[3], r[4], r[5], -0.2, r[6], r[7], r[8], 4.0, 0.0, 0.0, 0.0, 1.0]
+    };
+    let cameras: Vec<[f64; 16]> = (0..3).map(|at| camera(0.1 * at as f32)).collect();
+    let valid = vec![true, false, true];
+    let person = Pw3dPerson { motion: motion_of(&states, 30.0), valid, keypoints: Vec::new() };
+    let clip = Clip::of_sequence(person, &cameras);
+    assert_eq!((clip.motion.body.len(), clip.cameras.len(), clip.left_out), (2, 2, 1));
+    let before = model.states_before_camera(&clip).unwrap();
+    for (at, frame) in [0, 2].into_iter().enumerate() {
+        let world = model.posed_joints(&states[frame]);
+        for (joint, found) in world.iter().zip(model.posed_joints(&before[at])) {
+            let m = cameras[frame].map(|v| v as f32);
+            let row = |k: usize| Vec3::new(m[k], m[k + 1], m[k + 2]).dot(*joint) + m[k + 3];
+            let wanted = Vec3::new(row(0), -row(4), -row(8));
+            assert!(wanted.distance(found) < 1e-4, "{wanted} {found}");
+        }
+    }
+    let without = Clip { cameras: Vec::new(), ..clip };
+    assert!(model.states_before_camera(&without).is_none());
 }

@@ -1,14 +1,54 @@
 //! What can be chosen for a prediction; flags of the command line and fields of the window's form.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::body::Gender;
+use crate::keypoints::Network;
 use crate::tensors::device::DeviceChoice;
 
 /// Samples beyond this would fill memory with bodies nobody looks at.
 pub const MOST_SAMPLES: usize = 10_000;
+
+/// Where keypoints come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum KeypointsFrom {
+    Network(Network),
+    /// COCO or OpenPose JSON.
+    File(PathBuf),
+}
+
+impl Default for KeypointsFrom {
+    fn default() -> Self {
+        Self::Network(Network::default())
+    }
+}
+
+impl fmt::Display for KeypointsFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A network's name, or else a path.
+impl From<String> for KeypointsFrom {
+    fn from(text: String) -> Self {
+        text.parse().map_or_else(|_| Self::File(text.into()), Self::Network)
+    }
+}
+
+impl From<KeypointsFrom> for String {
+    fn from(from: KeypointsFrom) -> Self {
+        from.to_string()
+    }
+}
 
 /// Photos in, a folder of results for each person out.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,18 +82,23 @@ pub struct PredictConfig {
     #[arg(long, default_value_t = 1.0, value_name = "T")]
     pub temperature: f32,
 
-    /// Body model file (npz); the built-in body without it
-    #[arg(long, value_name = "FILE")]
+    /// Body model (SMPL, SMPL-H, SMPL-X: npz or pkl), or a folder that holds some; the built-in body without it
+    #[arg(long, value_name = "FILE|DIR")]
     pub body: Option<PathBuf>,
+
+    /// Which of that folder's bodies: neutral, male or female; without it the first there is
+    #[arg(long, requires = "body", value_name = "GENDER")]
+    pub gender: Option<Gender>,
 
     /// Estimator weights: the default estimator's or HuManiFlow's (safetensors, or the authors' .tar); those that
     /// ship without it
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
-    /// Keypoints from a COCO or OpenPose JSON file instead of the detector
-    #[arg(long, value_name = "FILE")]
-    pub keypoints: Option<PathBuf>,
+    /// Whose keypoints: movenet, which ships; hrnet, the published systems' own, where its file is there; or those
+    /// of a COCO or OpenPose JSON file
+    #[arg(long, default_value_t = KeypointsFrom::default(), value_name = "movenet|hrnet|FILE")]
+    pub keypoints: KeypointsFrom,
 
     /// Leave the estimate as the network gives it
     #[arg(long)]
@@ -75,8 +120,9 @@ impl Default for PredictConfig {
             seed: 0,
             temperature: 1.0,
             body: None,
+            gender: None,
             weights: None,
-            keypoints: None,
+            keypoints: KeypointsFrom::default(),
             no_refine: false,
             device: DeviceChoice::Auto,
         }
@@ -98,5 +144,21 @@ impl PredictConfig {
             self.temperature
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keypoints_come_from_a_network_or_a_file() {
+        let from = |text: &str| KeypointsFrom::from(text.to_owned());
+        assert_eq!(from("movenet"), KeypointsFrom::default());
+        assert_eq!(from("HRNet"), KeypointsFrom::Network(Network::Hrnet));
+        assert_eq!(from("./hrnet"), KeypointsFrom::File("./hrnet".into()));
+        let config = PredictConfig { keypoints: from("people.json"), ..PredictConfig::default() };
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<PredictConfig>(&text).unwrap(), config);
     }
 }

@@ -9,10 +9,10 @@ pub mod results;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-pub use config::PredictConfig;
+pub use config::{KeypointsFrom, PredictConfig};
 pub use results::{PersonResult, write_person};
 
-use super::engine::load_engine_on;
+use super::engine::{load_engine_on, load_finder};
 use super::inputs::{self, Photo};
 use super::live::Engine;
 use super::task::{Outcome, Task};
@@ -20,7 +20,7 @@ use crate::body::BodyModel;
 use crate::estimators::{Estimate, EstimateOptions};
 use crate::formats::Picture;
 use crate::formats::keypoint_json::KeypointFile;
-use crate::keypoints::{Detector, Person};
+use crate::keypoints::{Finder, Network, Person};
 use crate::progress::{Cancel, Reporter};
 
 /// The job: every photo, one after the other. A photo that cannot be used is a warning and a problem at the end;
@@ -43,31 +43,41 @@ impl PredictTask {
 struct Tools<'a> {
     config: &'a PredictConfig,
     keypoints: Option<KeypointFile>,
-    detector: OnceLock<Result<Detector, String>>,
+    finder: OnceLock<Result<Finder, String>>,
     body: OnceLock<Result<Arc<BodyModel>, String>>,
     engine: OnceLock<Result<Engine, String>>,
 }
 
 impl<'a> Tools<'a> {
     fn new(config: &'a PredictConfig) -> anyhow::Result<Self> {
-        let keypoints = config.keypoints.as_deref().map(KeypointFile::read).transpose()?;
+        let keypoints = match &config.keypoints {
+            KeypointsFrom::File(path) => Some(KeypointFile::read(path)?),
+            KeypointsFrom::Network(_) => None,
+        };
         Ok(Self {
             config,
             keypoints,
-            detector: OnceLock::new(),
+            finder: OnceLock::new(),
             body: OnceLock::new(),
             engine: OnceLock::new(),
         })
     }
 
-    fn detector(&self) -> anyhow::Result<&Detector> {
-        ready(self.detector.get_or_init(|| Detector::load().map_err(|error| error.to_string())))
+    fn finder(&self) -> anyhow::Result<&Finder> {
+        ready(self.finder.get_or_init(|| {
+            let network = match &self.config.keypoints {
+                KeypointsFrom::Network(network) => *network,
+                // Only for the mask.
+                KeypointsFrom::File(_) => Network::MoveNet,
+            };
+            load_finder(network, self.config.device).map_err(|error| format!("{error:#}"))
+        }))
     }
 
     fn body(&self) -> anyhow::Result<&Arc<BodyModel>> {
         ready(self.body.get_or_init(|| {
             match &self.config.body {
-                Some(path) => BodyModel::load(path).map(Arc::new),
+                Some(path) => BodyModel::load_from(path, self.config.gender).map(Arc::new),
                 None => BodyModel::default_body(),
             }
             .map_err(|error| error.to_string())
@@ -206,8 +216,8 @@ fn find_people(tools: &Tools, photo: &Photo, cancel: &Cancel) -> Result<(Picture
     let people = match &tools.keypoints {
         Some(file) => people::from_file(file, &photo.path, &picture),
         None => {
-            let detector = tools.detector().map_err(Failure::Fatal)?;
-            people::detected(detector, &picture, tools.config, cancel).map_err(Failure::Fatal)?
+            let finder = tools.finder().map_err(Failure::Fatal)?;
+            people::detected(finder, &picture, tools.config, cancel).map_err(Failure::Fatal)?
         }
     };
     if people.is_empty() {
@@ -241,7 +251,7 @@ fn one_person(
     // The mask is only shown; it is made while the estimate is.
     let (estimate, mask) = rayon::join(
         || estimated(tools, picture, person, cancel),
-        || tools.detector().ok().and_then(|detector| detector.mask(picture, person).ok()),
+        || tools.finder().ok().and_then(|finder| finder.detector.mask(picture, person).ok()),
     );
     let estimate = estimate?;
     let engine = tools.engine().map_err(Failure::Fatal)?;

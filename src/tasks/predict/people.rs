@@ -5,7 +5,7 @@ use std::path::Path;
 use super::config::PredictConfig;
 use crate::formats::Picture;
 use crate::formats::keypoint_json::{CocoPerson, KeypointFile};
-use crate::keypoints::{COCO_KEYPOINTS, DetectOptions, Detector, Keypoint, KeypointSource, Person};
+use crate::keypoints::{COCO_KEYPOINTS, DetectOptions, Finder, Keypoint, KeypointSource, Person};
 use crate::progress::Cancel;
 
 /// Confidence of a labelled keypoint whose flag says that it is hidden.
@@ -14,9 +14,9 @@ const HIDDEN: f32 = 0.5;
 /// The detector's people, the most prominent first.
 ///
 /// # Errors
-/// Where the detector's weights cannot be used or `cancel` was raised.
+/// Where the networks' weights cannot be used or `cancel` was raised.
 pub fn detected(
-    detector: &Detector,
+    finder: &Finder,
     picture: &Picture,
     config: &PredictConfig,
     cancel: &Cancel,
@@ -26,11 +26,11 @@ pub fn detected(
         return Ok(Vec::new());
     }
     if config.cropped {
-        let person = detector.keypoints_in_box(picture, [0.0, 0.0, width, height], true)?;
+        let person = finder.keypoints_in_box(picture, [0.0, 0.0, width, height], true)?;
         let seen = person.keypoints.iter().any(|keypoint| keypoint.score > 0.0);
         return Ok(if seen { vec![person] } else { Vec::new() });
     }
-    Ok(detector.find_people(picture, &DetectOptions::default(), cancel)?)
+    Ok(finder.find_people(picture, &DetectOptions::default(), cancel)?)
 }
 
 /// The people that a keypoint file has for this photo: by file name where the file names its pictures,
@@ -109,7 +109,7 @@ fn grown([x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
 pub fn doubt(person: &Person) -> Option<String> {
     let reliability = person.reliability();
     let who = match person.source {
-        KeypointSource::MoveNet => "the detector is unsure of this person",
+        KeypointSource::MoveNet | KeypointSource::Hrnet => "the detector is unsure of this person",
         _ => "the keypoints given are few or unsure",
     };
     reliability.is_low().then(|| {

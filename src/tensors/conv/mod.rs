@@ -99,6 +99,28 @@ pub fn max_pool_3x3_stride_2(x: Tensor<4>) -> Tensor<4> {
     module::max_pool2d(x, options)
 }
 
+/// `sum` + `small` with every value repeated `factor` times in both directions, then ReLU where `relu`.
+/// Without gradients on the CPU, where it is one pass over `sum`.
+pub fn add_upsampled(sum: Tensor<4>, small: Tensor<4>, factor: usize, relu: bool) -> Tensor<4> {
+    let fast =
+        |x: &Tensor<4>| runs_on_flex(&x.device()) && !x.device().is_autodiff() && x.dtype() == DType::F32;
+    if fast(&sum) && fast(&small) {
+        return Tensor::from_dispatch(Dispatch::add_upsampled(
+            sum.into_dispatch(),
+            small.into_dispatch(),
+            factor,
+            relu,
+        ));
+    }
+    let [n, c, height, width] = small.dims();
+    let repeated = small
+        .reshape([n, c, height, 1, width, 1])
+        .expand([n, c, height, factor, width, factor])
+        .reshape([n, c, height * factor, width * factor]);
+    let out = sum + repeated;
+    if relu { activation::relu(out) } else { out }
+}
+
 /// Sizes of a [`Conv2d`].
 #[derive(Config, Debug)]
 pub struct Conv2dConfig {

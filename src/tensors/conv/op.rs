@@ -47,6 +47,13 @@ pub trait InferenceBackend: Backend {
     ) -> FloatTensor<Self>;
 
     fn max_pool_3x3_stride_2(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn add_upsampled(
+        sum: FloatTensor<Self>,
+        small: FloatTensor<Self>,
+        factor: usize,
+        relu: bool,
+    ) -> FloatTensor<Self>;
 }
 
 /// The gradients that the backward step asks for.
@@ -133,6 +140,13 @@ impl InferenceBackend for Flex {
         let x = contiguous(x);
         let out = kernel::max_pool_3x3_stride_2(values(&x), height, width);
         tensor(out, [batch, channels, height.div_ceil(2), width.div_ceil(2)])
+    }
+
+    fn add_upsampled(sum: FlexTensor, small: FlexTensor, factor: usize, relu: bool) -> FlexTensor {
+        let shape = dims(&sum);
+        let (sum, small) = (contiguous(sum), contiguous(small));
+        let [_, _, height, width] = dims(&small);
+        tensor(kernel::add_upsampled(values(&sum), values(&small), [height, width], factor, relu), shape)
     }
 }
 

@@ -14,7 +14,7 @@ use super::Geometry;
 
 pub(super) use forward::forward;
 pub(super) use gradients::{bias_grad, input_grad, weight_grad};
-pub(super) use pool::max_pool_3x3_stride_2;
+pub(super) use pool::{add_upsampled, max_pool_3x3_stride_2};
 
 /// Below this many multiply-adds a call stays on its thread.
 const SMALL: usize = 1 << 20;

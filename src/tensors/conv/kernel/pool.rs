@@ -1,4 +1,4 @@
-//! The pooling that follows the first convolution of a ResNet.
+//! What stands between convolutions: the pooling of a ResNet, the sum of maps of two sizes.
 
 use rayon::prelude::*;
 
@@ -30,5 +30,37 @@ pub(in super::super) fn max_pool_3x3_stride_2(x: &[f32], height: usize, width: u
         .par_chunks_exact((height * width).max(1))
         .zip(out.par_chunks_exact_mut((out_height * out_width).max(1)));
     pairs.with_min_len(4).for_each(pool);
+    out
+}
+
+/// `sum` + planes of `height` x `width` with every value repeated `factor` times in both directions, then ReLU
+/// where `relu`.
+pub(in super::super) fn add_upsampled(
+    sum: &[f32],
+    small: &[f32],
+    [height, width]: [usize; 2],
+    factor: usize,
+    relu: bool,
+) -> Vec<f32> {
+    let area = (height * width).max(1);
+    assert_eq!(
+        sum.len(),
+        small.len() * factor * factor,
+        "maps that are added, and the smaller ones repeated"
+    );
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+    let mut out = sum.to_vec();
+    let planes = out.par_chunks_exact_mut(area * factor * factor).zip(small.par_chunks_exact(area));
+    planes.with_min_len(4).for_each(|(plane, small)| {
+        for (rows, line) in
+            plane.chunks_exact_mut(width * factor * factor).zip(small.chunks_exact(width.max(1)))
+        {
+            for row in rows.chunks_exact_mut(width * factor) {
+                for (cells, v) in row.chunks_exact_mut(factor).zip(line) {
+                    cells.iter_mut().for_each(|out| *out = at_least(*out + v, floor));
+                }
+            }
+        }
+    });
     out
 }

@@ -1,11 +1,11 @@
-//! Cutting a box out of a picture, the two ways the original does it, and putting it back.
+//! Cutting a box out of a picture, the two ways HuManiFlow does it, and putting it back; HRNet's crops are the same.
 //!
 //! The grid route (training, prediction) takes pixel p as the area [p, p + 1); the OpenCV route (evaluation on
 //! SSP-3D) puts pixel centres at whole numbers. The half pixel between them is the original's.
 
 use glam::Vec2;
 
-use super::Planes;
+use super::planes::Planes;
 
 /// An upright box; the centre is (row, column) as everywhere in the original.
 #[derive(Clone, Copy, Debug, PartialEq)]
