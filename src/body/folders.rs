@@ -77,7 +77,7 @@ fn of_name(path: &Path) -> Option<(usize, Gender)> {
         name if name.starts_with("smplx") => 2,
         name if name.starts_with("smplh") || name.starts_with("smpl+h") => 1,
         name if name.starts_with("smpl_mean") => return None,
-        name if name.starts_with("smpl_") || name.starts_with("basicmodel_") => 0,
+        name if name == "smpl" || name.starts_with("smpl_") || name.starts_with("basicmodel_") => 0,
         _ => return None,
     };
     let words: Vec<&str> = name.split('_').collect();

@@ -13,6 +13,10 @@ use crate::geometry::rotations::exp_so3;
 /// Points shaped at a time.
 const BLOCK: usize = 64;
 
+/// Fewest and most bodies whose correctives are one matrix product: two read the matrix as often as the lists, many
+/// need memory.
+const TOGETHER: (usize, usize) = (3, 128);
+
 /// A posed body.
 #[derive(Clone, Debug, Default)]
 pub struct Posed {
@@ -65,7 +69,31 @@ impl BodyModel {
 
     /// Many bodies on all cores.
     pub fn pose_batch(&self, states: &[BodyState], correctives: bool) -> Vec<Posed> {
-        states.par_iter().map(|state| self.pose(state, correctives)).collect()
+        if !correctives || states.len() < TOGETHER.0 || !self.correctives.is_dense(self.num_vertices()) {
+            return states.par_iter().map(|state| self.pose(state, correctives)).collect();
+        }
+        states.chunks(TOGETHER.1).flat_map(|states| self.pose_together(states)).collect()
+    }
+
+    /// Some bodies whose correctives are one matrix product.
+    fn pose_together(&self, states: &[BodyState]) -> Vec<Posed> {
+        let points = self.num_vertices();
+        let rotations: Vec<Vec<Mat3>> = states.iter().map(|state| self.rotations_of_state(state)).collect();
+        let correctives = self.correctives.of_people(&rotations, points);
+        let people = states.par_iter().zip(&rotations).zip(correctives.par_chunks_exact(3 * points.max(1)));
+        people
+            .map(|((state, rotations), correctives)| {
+                let (betas, transl) = (state.betas.as_slice(), state.transl);
+                let input = PoseInput { betas, rotations, transl, correctives: false, offsets: &[] };
+                let mut out = Posed { vertices: vec![Vec3::ZERO; points], ..Posed::default() };
+                self.shape_into(betas, &mut out.vertices);
+                for (point, offset) in out.vertices.iter_mut().zip(correctives.as_chunks::<3>().0) {
+                    *point += Vec3::from(*offset);
+                }
+                self.skin_into(&input, &mut out);
+                out
+            })
+            .collect()
     }
 
     /// As [`BodyModel::pose`] for numbers from outside, with any rotations (one a joint).
@@ -242,7 +270,6 @@ impl BodyModel {
 
     /// The forward pass. `rotations` has at least one a joint; the rest of the input fits the body.
     pub fn pose_input_into(&self, input: &PoseInput, out: &mut Posed) {
-        let joints = self.num_joints();
         out.vertices.resize(self.num_vertices(), Vec3::ZERO);
         self.shape_into(input.betas, &mut out.vertices);
         for (point, offset) in out.vertices.iter_mut().zip(input.offsets) {
@@ -251,7 +278,12 @@ impl BodyModel {
         if input.correctives {
             self.correctives.apply(input.rotations, &mut out.vertices);
         }
+        self.skin_into(input, out);
+    }
 
+    /// The chain, and the points (shaped, with correctives) moved with it.
+    fn skin_into(&self, input: &PoseInput, out: &mut Posed) {
+        let joints = self.num_joints();
         let mut rest = [Vec3::ZERO; MOST_JOINTS];
         self.rest_joints_into(input.betas, &mut rest);
         out.joint_transforms.resize(joints, (Mat3::IDENTITY, Vec3::ZERO));

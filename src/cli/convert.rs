@@ -68,7 +68,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         let out = if clips.len() > 1 { numbered(&arguments.out, *number) } else { arguments.out.clone() };
         write_motion(&out, &model, &states, clip.motion.frame_rate)?;
-        super::print_line(&format!("{} frames: {}", states.len(), out.display()));
+        let only_first = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("obj"));
+        let written = match states.len() {
+            1 => "1 frame".to_owned(),
+            count if only_first => format!("the first of {count} frames (--frame N takes another)"),
+            count => format!("{count} frames"),
+        };
+        super::print_line(&format!("{written}: {}", out.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,8 @@
 //! What networks share: the device they run on, weight files, the convolution burn does slowly on a CPU.
 //!
 //! [`device`] chooses where a job runs, [`conv`] and [`norm`] are the layers of every picture network,
-//! [`cnn`] a small such network, [`weights`] fills modules from files and writes them.
+//! [`cnn`] a small such network, [`weights`] fills modules from files and writes them, [`product`] multiplies matrices of
+//! those who need no tensors.
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ pub mod cnn;
 pub mod conv;
 pub mod device;
 pub mod norm;
+pub mod product;
 pub mod weights;
 
 /// What can go wrong between a user's choice of device or weight file and a network that runs.
