@@ -1,3 +1,5 @@
+//! A small network of the same layout, files that are refused, places in the photo.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
