@@ -22,17 +22,19 @@ pub fn folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let chosen = CHOSEN.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let named = std::env::var_os("HUMANIFOLD_MODELS").filter(|name| !name.is_empty()).map(PathBuf::from);
-    for folder in chosen.into_iter().chain(named) {
-        let below = OF_REPOSITORIES.map(|name| folder.join(name));
-        folders.push(folder);
-        folders.extend(below.into_iter().filter(|folder| folder.is_dir()));
-    }
+    folders.extend(chosen.into_iter().chain(named).flat_map(with_repository));
     folders.push(PathBuf::from("model_files"));
     if let Ok(program) = std::env::current_exe() {
         folders.extend(program.ancestors().skip(1).map(|folder| folder.join("model_files")));
     }
     folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("model_files"));
     folders
+}
+
+/// A folder as it is and, where it is a repository, its own folders of models.
+fn with_repository(folder: PathBuf) -> Vec<PathBuf> {
+    let below = OF_REPOSITORIES.map(|name| folder.join(name));
+    std::iter::once(folder).chain(below.into_iter().filter(|folder| folder.is_dir())).collect()
 }
 
 /// The file of that name below one of [`folders`], for example `body/mannequin.npz`.
@@ -51,6 +53,19 @@ pub fn find(relative: &str) -> Result<PathBuf, FormatError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repositories_of_others_are_looked_into() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["model_files", "additional/smpl", "data/body_models/smpl", "src"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let own = root.path().to_owned();
+        let found = with_repository(own.clone());
+        assert_eq!(found[0], own);
+        let below: Vec<_> = found[1..].iter().map(|folder| folder.strip_prefix(&own).unwrap()).collect();
+        assert_eq!(below, ["model_files", "additional", "data", "data/body_models"].map(Path::new));
+    }
 
     #[test]
     fn shipped_files_are_found_and_others_are_named() {

@@ -101,7 +101,9 @@ impl Finder {
         let options = DetectOptions { fine: options.fine && self.again.is_none(), ..*options };
         let people = self.detector.find_people(picture, &options, cancel)?;
         match &self.again {
-            Some(again) if !cancel.is_cancelled() => again.network()?.look_again(picture, people),
+            Some(again) if !people.is_empty() && !cancel.is_cancelled() => {
+                again.network()?.look_again(picture, people)
+            }
             _ => Ok(people),
         }
     }

@@ -103,6 +103,32 @@ fn broken_keypoint_files_are_refused() {
 }
 
 #[test]
+fn hrnet_s_file_is_looked_for_as_its_authors_have_it() {
+    let place = Place::new();
+    let models = place.path("HuManiFlow/model_files");
+    fs::create_dir_all(&models).expect("writable");
+    fs::write(models.join("pose_hrnet_w48_384x288.pth"), "<html>sign in</html>").expect("writable");
+    let more = ["--keypoints", "hrnet", "--cropped", "--models", &place.text("HuManiFlow")];
+    assert_refused(&place.predict("photo.png", &more), "web page");
+}
+
+#[test]
+fn bodies_are_found_in_folders() {
+    let place = Place::new();
+    let shipped = humanifold::formats::model_files::find("body/mannequin.npz").expect("shipped");
+    fs::create_dir_all(place.path("data/smpl")).expect("writable");
+    fs::copy(shipped, place.path("data/smpl/SMPL_FEMALE.npz")).expect("writable");
+    let folder = place.text("");
+    let output = place.predict("photo.png", &["--body", &folder]);
+    assert!(output.status.success(), "{}", crate::support::stderr(&output));
+    assert_refused(&place.predict("photo.png", &["--body", &folder, "--gender", "male"]), "it has: female");
+    assert_refused(
+        &place.predict("photo.png", &["--body", &place.text("out")]),
+        "no body model in this folder",
+    );
+}
+
+#[test]
 fn unusable_weights_are_named() {
     let place = Place::new();
     let shipped = humanifold::formats::model_files::find("humanifold/default.safetensors").expect("shipped");
