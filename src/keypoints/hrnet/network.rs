@@ -76,7 +76,7 @@ enum Fusion {
     Down(Chain),
     /// From maps smaller by a factor of `2^steps`: a pointwise convolution, then each value repeated.
     Up {
-        conv: FoldedConv,
+        conv: Box<FoldedConv>,
         steps: usize,
     },
 }
@@ -295,7 +295,8 @@ impl Maker<'_> {
             return Ok(Fusion::Same);
         }
         if from > to {
-            return Ok(Fusion::Up { conv: self.pair(name, [before, after], 1, 1)?, steps: from - to });
+            let conv = Box::new(self.pair(name, [before, after], 1, 1)?);
+            return Ok(Fusion::Up { conv, steps: from - to });
         }
         let steps = to - from;
         let mut convs = Vec::new();
