@@ -114,7 +114,7 @@ impl Proxy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keypoints::{Keypoint, KeypointSource};
+    use crate::keypoints::{Keypoint, KeypointSource, hrnet};
 
     #[test]
     fn keypoints_land_where_their_pixels_do() {
@@ -149,6 +149,24 @@ mod tests {
             let peak = proxy.planes.plane(1).iter().cloned().fold(0.0, f32::max);
             assert!(peak > 0.9, "{peak}");
             assert!(proxy.planes.plane(10).iter().all(|v| *v == 0.0));
+        }
+    }
+
+    /// The original never leaves its crops: places of the 288 x 384 crop become places of the 256 x 256 square.
+    #[test]
+    fn hrnet_s_keypoints_land_where_the_original_puts_them() {
+        let photo = Picture::filled(500, 400, [90, 90, 90]);
+        let bbox = [130.0, 40.0, 260.0, 380.0];
+        let region = BoxRegion { centre: [210.0, 195.0], height: 340.0, width: 130.0 };
+        let input = hrnet::Input::new(&Planes::of_picture(&photo), region, hrnet::INPUT_SIZE, 1.2);
+        for place in [Vec2::ZERO, Vec2::new(40.0, 120.0), Vec2::new(284.0, 380.0)] {
+            let at = input.to_photo(place);
+            let keypoints = [Keypoint { x: at.x, y: at.y, score: 0.8 }; COCO_KEYPOINTS];
+            let person = Person { bbox, keypoints, score: 1.0, source: KeypointSource::Hrnet, mask: None };
+            let proxy = Proxy::new(&photo, &person, &ProxyOptions::default());
+            let wanted = Vec2::new((place.x - 144.0) * 2.0 / 3.0 + 128.0, place.y * 2.0 / 3.0);
+            assert!(proxy.keypoints[9].distance(wanted) < 1e-3, "{} {wanted}", proxy.keypoints[9]);
+            assert!(proxy.visible[9], "0.8 is above the published threshold");
         }
     }
 
