@@ -34,6 +34,8 @@ const HIDDEN: f32 = 0.2;
 /// Elbows, wrists, knees, ankles: COCO's keypoint and SMPL's joint.
 const LIMBS: [(usize, usize); 8] = [(7, 18), (8, 19), (9, 20), (10, 21), (13, 4), (14, 5), (15, 7), (16, 8)];
 const BEST_OF: [usize; 3] = [10, 25, 100];
+/// People between reports.
+const CHUNK: usize = 64;
 /// Numbers that are told by their quantiles too.
 const QUANTILES: [&str; 2] = ["sc_mpjpe_mm", "sc_mpjpe_refined_mm"];
 
@@ -70,13 +72,12 @@ fn measure(
     bench: &Bench,
     sample: &LiftingSample,
     keypoints: [Keypoint; COCO_KEYPOINTS],
+    picture: &Picture,
 ) -> anyhow::Result<Numbers> {
     let mut means = Means::default();
     let person =
         Person { bbox: sample.bbox, keypoints, score: 1.0, source: KeypointSource::Truth, mask: None };
-    let size = sample.camera.size;
-    let picture = Picture::filled(size[0] as usize, size[1] as usize, [0; 3]);
-    let estimate = bench.lifter.estimate(&picture, &person, &bench.options, &Cancel::new())?;
+    let estimate = bench.lifter.estimate(picture, &person, &bench.options, &Cancel::new())?;
     let refined = bench.refiner.refine(&estimate, &person, &Cancel::new())?;
 
     // The photo tells nothing of the lens, so bodies are compared in the frame of the estimate's own camera.
@@ -143,6 +144,37 @@ fn flat_errors(means: &mut Means, bench: &Bench, sample: &LiftingSample, estimat
     estimate.samples.iter().for_each(|state| add(&format!("{stage}samples_"), state));
 }
 
+/// The picture of person `item`, blank where the estimator looks at none or there is none.
+fn picture_of(
+    bench: &Bench,
+    scenes: &SceneMaker,
+    config: &EvaluateConfig,
+    item: u64,
+    sample: &LiftingSample,
+    buffers: &mut SceneBuffers,
+) -> anyhow::Result<Picture> {
+    if config.simulated || !bench.lifter.reads_picture() {
+        let [width, height] = sample.camera.size.map(|side| side as usize);
+        return Ok(Picture::filled(width, height, [0; 3]));
+    }
+    let SceneSample { picture, truth, .. } = scenes.at(config.seed, item, buffers);
+    let moved = truth.coco17.iter().zip(&sample.coco17).any(|(a, b)| a.distance(*b) > 0.5);
+    anyhow::ensure!(!moved, "the kept keypoints are of other renders: delete their file");
+    Ok(picture)
+}
+
+/// The renders of the protocol.
+fn scenes<'a>(
+    config: &EvaluateConfig,
+    body: &'a BodyModel,
+    poses: &'a PoseSource,
+) -> anyhow::Result<SceneMaker<'a>> {
+    let camera = CameraConfig { truncated: config.truncated, ..CameraConfig::default() };
+    Ok(SceneMaker::new(body, poses, SceneConfig { camera, ..SceneConfig::default() })?
+        .with_backgrounds(config.backgrounds.as_deref())?
+        .undisturbed())
+}
+
 /// Someone rendered, with the keypoints that stand for the detector's.
 type Seen = (LiftingSample, [Keypoint; COCO_KEYPOINTS]);
 
@@ -168,12 +200,7 @@ fn people(
             })
             .collect());
     }
-    let scene = SceneConfig { camera, ..SceneConfig::default() };
-    let maker = SceneMaker::new(body, poses, scene)
-        .map_err(anyhow::Error::from)?
-        .with_backgrounds(config.backgrounds.as_deref())
-        .map_err(anyhow::Error::from)?
-        .undisturbed();
+    let maker = scenes(config, body, poses)?;
     let detector = Detector::load().map_err(anyhow::Error::from)?;
     if let Some(mut kept) = Cache::read(config).filter(|kept| kept.people.len() >= config.n) {
         kept.people.truncate(config.n);
@@ -289,17 +316,21 @@ pub(super) fn evaluate(
     let mut spreads: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let (mut missed, mut seen_error, mut given) = (0usize, Mean::default(), Mean::default());
     let mut each: Vec<String> = Vec::new();
-    for (chunk, people) in people.chunks(64).enumerate() {
+    let scenes = scenes(config, &body, &poses)?;
+    for (chunk, people) in people.chunks(CHUNK).enumerate() {
         if cancel.is_cancelled() {
             return Err(EvaluateError::Cancelled);
         }
         let numbers: Vec<(Option<Numbers>, Option<Numbers>)> = people
             .par_iter()
-            .map(|(sample, keypoints)| {
-                let clean = measure(&bench, sample, true_keypoints(sample)).ok();
-                (clean, measure(&bench, sample, *keypoints).ok())
+            .enumerate()
+            .map_init(SceneBuffers::default, |buffers, (place, (sample, keypoints))| {
+                let item = (chunk * CHUNK + place) as u64;
+                let picture = picture_of(&bench, &scenes, config, item, sample, buffers)?;
+                let clean = measure(&bench, sample, true_keypoints(sample), &picture).ok();
+                Ok((clean, measure(&bench, sample, *keypoints, &picture).ok()))
             })
-            .collect();
+            .collect::<anyhow::Result<_>>()?;
         for (sample, keypoints) in people {
             for (k, keypoint) in keypoints.iter().enumerate() {
                 given.add(if keypoint.score >= HIDDEN { 1.0 } else { 0.0 });
@@ -326,7 +357,7 @@ pub(super) fn evaluate(
                 sums.entry(name).or_default().add(value);
             }
         }
-        reporter.progress((chunk * 64 + people.len()) as u64, config.n as u64, "people");
+        reporter.progress((chunk * CHUNK + people.len()) as u64, config.n as u64, "people");
     }
     if let Some(path) = &config.each {
         write_atomic(path, each.concat().as_bytes()).map_err(anyhow::Error::from)?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lifter::loss::LossWeights;
 use crate::estimators::lifter::LifterConfig;
+use crate::estimators::lifter::config::InputKind;
 use crate::tensors::device::DeviceChoice;
 
 /// A training run of the default estimator.
@@ -46,6 +47,15 @@ pub struct TrainConfig {
     /// Where the network runs: auto, cpu, wgpu or cuda; auto times a few steps and takes the fastest
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
+    /// What the network reads
+    #[arg(long, value_enum, default_value_t)]
+    pub input: InputKind,
+    /// Renders that a network which reads pictures is trained on
+    #[arg(long, default_value_t = 40_000)]
+    pub pictures: usize,
+    /// Keep these renders in this file and read them from there the next time
+    #[arg(long, value_name = "FILE")]
+    pub pictures_cache: Option<PathBuf>,
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -78,6 +88,9 @@ impl Default for TrainConfig {
             clean: 0.3,
             detections: None,
             device: DeviceChoice::Auto,
+            input: InputKind::Keypoints,
+            pictures: 40_000,
+            pictures_cache: None,
             seed: 1,
             checkpoint_minutes: 3.0,
             resume: false,

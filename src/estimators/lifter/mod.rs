@@ -1,6 +1,6 @@
 //! The default estimator: 17 keypoints with scores to a Gaussian over bodies, around a point estimate.
 //!
-//! Person ──[`input`]──▶ 51 numbers ──[`network`]──▶ [`output::Point`] + triangle ──▶ `TangentGaussian` ──▶ samples
+//! Person ──[`input`]──▶ 51 numbers (+ Picture ──[`picture`]──▶ edges, heatmaps) ──[`network`]──▶ [`output::Point`] + triangle ──▶ `TangentGaussian` ──▶ samples
 //!
 //! The estimate's camera looks straight at the person's square from an assumed distance
 //! ([`LifterConfig::distance_m`]): a photo without data on its lens says neither where its axis is nor how
@@ -10,6 +10,7 @@ pub mod config;
 pub mod input;
 pub mod network;
 pub mod output;
+pub mod picture;
 pub mod weights;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use config::LifterConfig;
 use input::INPUTS;
 use network::LifterNetwork;
 use output::{POINT, Point, decode_triangle};
+use picture::{EDGE_CHANNELS, HEAT_SIDE, HEATS, SIDE};
 
 use super::tangent::{Coordinates, DIMS, TRIANGLE, TangentChart, TangentGaussian, pelvis_of};
 use super::{Estimate, EstimateError, EstimateOptions, Estimator};
@@ -85,12 +87,31 @@ impl Lifter {
         &self.chain
     }
 
-    /// Point estimate (mean of the picture's and its mirror image's) and triangle for encoded keypoints.
-    fn run(&self, input: &[f32]) -> (Point, Vec<f32>) {
+    /// Whether the picture plays a part besides the keypoints.
+    pub fn reads_picture(&self) -> bool {
+        self.config.input.reads_picture()
+    }
+
+    /// Point estimate (mean of the picture's and its mirror image's) and triangle for encoded keypoints and edges.
+    fn run(&self, input: &[f32], edges: Option<&[f32]>) -> (Point, Vec<f32>) {
         let mut both = input.to_vec();
         both.extend(input::mirror(input));
+        let picture = edges.map(|edges| {
+            let mut heats = vec![0.0; 2 * HEATS];
+            for (input, heats) in both.chunks_exact(INPUTS).zip(heats.chunks_exact_mut(HEATS)) {
+                picture::heatmaps(input, heats);
+            }
+            let edges = [edges, &picture::mirror_edges(edges)].concat();
+            let tensor = |values: Vec<f32>, channels: usize, side: usize| {
+                Tensor::<4>::from_data(TensorData::new(values, [2, channels, side, side]), &self.device)
+            };
+            (tensor(edges, EDGE_CHANNELS, SIDE), tensor(heats, COCO_KEYPOINTS, HEAT_SIDE))
+        });
+        if !self.config.input.reads_numbers() {
+            both.fill(0.0);
+        }
         let input = Tensor::<2>::from_data(TensorData::new(both, [2, INPUTS]), &self.device);
-        let features = self.network.features(input);
+        let features = self.network.features(input, picture);
         let points = floats(self.network.point(features.clone()));
         let point = Point::decode(&points[..POINT]).mean(&Point::decode(&points[POINT..]).mirrored());
         let mut triangle = floats(self.network.triangle(features.narrow(0, 0, 1)));
@@ -99,15 +120,12 @@ impl Lifter {
         (point, triangle)
     }
 
-    /// The predicted distribution for keypoints in a photo of `size` pixels.
-    ///
-    /// # Errors
-    /// `TooFewKeypoints` where fewer than three are given.
-    pub fn distribution(
+    /// The predicted distribution for keypoints in a photo, and the edges that were read, if any.
+    fn distribution(
         &self,
+        picture: &Picture,
         keypoints: &[Keypoint; COCO_KEYPOINTS],
-        size: [f32; 2],
-    ) -> Result<TangentGaussian, EstimateError> {
+    ) -> Result<(TangentGaussian, Option<Vec<f32>>), EstimateError> {
         let visible =
             keypoints.iter().filter(|k| k.score >= self.config.min_score && k.position().is_finite()).count();
         let too_few = EstimateError::TooFewKeypoints { visible, needed: LEAST_KEYPOINTS };
@@ -117,9 +135,12 @@ impl Lifter {
         let crop = input::crop_of(keypoints, self.config.min_score).ok_or(too_few)?;
         let mut input = [0.0; INPUTS];
         input::encode(keypoints, &crop, self.config.min_score, &mut input);
-        let (point, triangle) = self.run(&input);
+        let edges = self.reads_picture().then(|| picture::edges_of(picture, &crop));
+        let (point, triangle) = self.run(&input, edges.as_deref());
+        let size = [picture.width as f32, picture.height as f32];
         let (state, camera) = place(&point, &crop, size, self.config.distance_m, &self.chain);
-        Ok(TangentGaussian::new(TangentChart::new(self.chain.clone(), &state, camera, crop), triangle))
+        let chart = TangentChart::new(self.chain.clone(), &state, camera, crop);
+        Ok((TangentGaussian::new(chart, triangle), edges))
     }
 }
 
@@ -173,8 +194,7 @@ impl Estimator for Lifter {
         options: &EstimateOptions,
         cancel: &Cancel,
     ) -> Result<Estimate, EstimateError> {
-        let size = [picture.width as f32, picture.height as f32];
-        let gaussian = self.distribution(&person.keypoints, size)?;
+        let (gaussian, edges) = self.distribution(picture, &person.keypoints)?;
         if cancel.is_cancelled() {
             return Err(EstimateError::Cancelled);
         }
@@ -185,12 +205,14 @@ impl Estimator for Lifter {
             })
             .unzip();
         let seen = input_picture(&person.keypoints, &gaussian.chart.crop, self.config.min_score);
+        let mut evidence = vec![("17 keypoints in the square".to_owned(), seen)];
+        evidence.extend(edges.map(|edges| ("edges in the square".to_owned(), picture::edge_picture(&edges))));
         Ok(Estimate {
             mode: gaussian.chart.center.clone(),
             camera: gaussian.chart.camera,
             samples,
             log_prob,
-            evidence: vec![("17 keypoints in the square".to_owned(), seen)],
+            evidence,
             seed: options.seed,
             source: self.name(),
             refinement: None,

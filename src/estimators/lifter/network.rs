@@ -1,4 +1,5 @@
-//! The network: 17 keypoints with scores to a point estimate and the triangle of a Gaussian around it.
+//! The network: 17 keypoints with scores, the picture's edges, or both, to a point estimate and the triangle of a
+//! Gaussian around it.
 
 use burn::module::{Module, Param};
 use burn::nn::{Gelu, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -7,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::config::LifterConfig;
 use super::input::INPUTS;
 use super::output::{POINT, POINT_PLACE};
+use super::picture::PictureNetwork;
 use crate::estimators::tangent::{BETAS_AT, DIMS, PLACE_AT, ROTATIONS, TRIANGLE};
 
 #[derive(Module, Debug)]
@@ -31,6 +33,8 @@ pub struct LifterNetwork {
     point: Linear,
     distribution: Linear,
     triangle: Linear,
+    /// Last, so that the numbers of a network without it come first.
+    picture: Option<PictureNetwork>,
 }
 
 impl LifterConfig {
@@ -73,14 +77,18 @@ impl LifterConfig {
             point: small(self.width, POINT, point),
             distribution: LinearConfig::new(self.width, self.distribution_width).init(device),
             triangle: small(self.distribution_width, TRIANGLE, triangle),
+            picture: self.input.reads_picture().then(|| PictureNetwork::new(self, device)),
         }
     }
 }
 
 impl LifterNetwork {
-    /// [batch, 51] to the trunk's features [batch, width].
-    pub fn features(&self, input: Tensor<2>) -> Tensor<2> {
+    /// [batch, 51], with edges and heatmaps where it looks at pictures, to the trunk's features [batch, width].
+    pub fn features(&self, input: Tensor<2>, picture: Option<(Tensor<4>, Tensor<4>)>) -> Tensor<2> {
         let mut x = self.first.forward(input);
+        if let (Some(network), Some((edges, heats))) = (&self.picture, picture) {
+            x = x + network.forward(edges, heats);
+        }
         for block in &self.blocks {
             x = block.forward(x);
         }

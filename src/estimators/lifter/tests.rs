@@ -138,3 +138,53 @@ fn weights_that_do_not_fit_are_refused() {
     }
     assert!(Lifter::load(Some(&folder.path().join("missing"))).is_err());
 }
+
+/// A small network that looks at pictures, with weights in which the picture counts.
+fn looking(folder: &std::path::Path) -> Lifter {
+    let config = LifterConfig {
+        width: 32,
+        inner: 24,
+        blocks: 1,
+        distribution_width: 8,
+        input: config::InputKind::Both,
+        picture_widths: [3, 4, 5, 6],
+        picture_hidden: 7,
+        ..LifterConfig::default()
+    };
+    let network = config.init(&Device::flex());
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let numbers: Vec<f32> =
+        network.numbers().iter().map(|w| w + 0.05 * rng.sample::<f32, _>(StandardNormal)).collect();
+    let path = folder.join("looking.safetensors");
+    weights::save(&network.with_numbers(&numbers), &config, &path).expect("written");
+    Lifter::load(Some(&path)).expect("read again")
+}
+
+#[test]
+fn a_network_that_looks_at_pictures_sees_the_mirror_image_mirrored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lifter = looking(folder.path());
+    assert!(lifter.reads_picture());
+    let straight = person(&lifter.chain().clone());
+    let mut flipped = straight.clone();
+    for (joint, twin) in crate::body::joint_sets::COCO_MIRROR.into_iter().enumerate() {
+        flipped.keypoints[joint] =
+            Keypoint { x: 300.0 - straight.keypoints[twin].x, ..straight.keypoints[twin] };
+    }
+    let draw = |turned: bool| {
+        let pixels = (0..300 * 400).flat_map(|i| {
+            let (x, y) = (if turned { 299 - i % 300 } else { i % 300 }, i / 300);
+            [((x * x / 40 + y) % 256) as u8, (y / 2) as u8, ((x + 2 * y) % 200) as u8]
+        });
+        Picture::new(300, 400, pixels.collect())
+    };
+    let see = |picture: &Picture, person: &Person| {
+        lifter.estimate(picture, person, &options(1), &Cancel::new()).expect("an estimate")
+    };
+    let (a, b) = (see(&draw(false), &straight), see(&draw(true), &flipped));
+    let back = crate::geometry::rotations::mirror(b.mode.global_orient);
+    assert!(crate::geometry::rotations::geodesic(a.mode.global_orient, back) < 1e-2);
+    let blank = see(&Picture::filled(300, 400, [90; 3]), &straight);
+    assert!(crate::geometry::rotations::geodesic(a.mode.global_orient, blank.mode.global_orient) > 1e-3);
+    assert_eq!(a.evidence.len(), 2);
+}

@@ -51,7 +51,8 @@ fn parse(bytes: Vec<u8>, device: &Device) -> anyhow::Result<(LifterNetwork, Lift
         .and_then(|entries| entries.get(CONFIG_KEY))
         .with_context(|| format!("the metadata hold no `{CONFIG_KEY}` (another network's weights?)"))?;
     let config: LifterConfig = serde_json::from_str(config)?;
-    if [config.width, config.inner, config.distribution_width].iter().any(|n| !(1..=8192).contains(n))
+    let widths = [config.width, config.inner, config.distribution_width, config.picture_hidden];
+    if widths.iter().chain(&config.picture_widths).any(|n| !(1..=8192).contains(n))
         || config.blocks > 64
         || !(config.distance_m > 0.5 && config.distance_m.is_finite())
     {

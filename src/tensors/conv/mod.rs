@@ -5,6 +5,7 @@
 
 mod kernel;
 mod op;
+pub mod plain;
 #[cfg(test)]
 mod tests;
 

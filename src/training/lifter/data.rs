@@ -6,18 +6,20 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+use super::pictures::PictureBank;
+use crate::body::joint_sets::{COCO_MIRROR, SMPL_MIRROR};
 use crate::body::{BodyError, BodyModel, state::JOINTS};
-use crate::estimators::lifter::{LifterConfig, input};
+use crate::estimators::lifter::{LifterConfig, input, picture};
 use crate::estimators::tangent::{BETAS, ROTATIONS, rotations_of};
 use crate::geometry::camera::Camera;
-use crate::geometry::rotations::{exp_so3, log_so3};
+use crate::geometry::rotations::{exp_so3, log_so3, mirror};
 use crate::keypoints::{COCO_KEYPOINTS, Crop, Keypoint};
 use crate::synthetic::detector_noise::{DetectorNoise, View};
 use crate::synthetic::error_bank::ErrorBank;
 use crate::synthetic::lifting::{LiftingSample, LiftingSampler};
 use crate::synthetic::occlusion::Visibility;
 use crate::synthetic::shape::sample_betas;
-use crate::synthetic::{CameraConfig, PoseSource, stream};
+use crate::synthetic::{CameraConfig, PoseSource, WorldPose, stream};
 
 /// What the network should say about one person, in the frame of a camera that looks straight at the crop.
 #[derive(Clone, Debug)]
@@ -33,11 +35,36 @@ pub struct Target {
     pub seen: [Vec2; COCO_KEYPOINTS],
 }
 
+impl Target {
+    /// The same person seen in a mirror.
+    fn mirrored(&self) -> Self {
+        let flat = |v: Vec2| Vec2::new(-v.x, v.y);
+        Self {
+            rotations: std::array::from_fn(|joint| mirror(self.rotations[SMPL_MIRROR[joint]])),
+            betas: self.betas,
+            at: flat(self.at),
+            log_scale: self.log_scale,
+            joints: SMPL_MIRROR.map(|joint| self.joints[joint] * Vec3::new(-1.0, 1.0, 1.0)),
+            seen: COCO_MIRROR.map(|keypoint| flat(self.seen[keypoint])),
+        }
+    }
+}
+
 /// Input and target of one person.
 #[derive(Clone, Debug)]
 pub struct Example {
     pub input: [f32; input::INPUTS],
+    /// Empty where people are not rendered.
+    pub edges: Vec<f32>,
     pub target: Target,
+}
+
+impl Example {
+    fn mirrored(&self) -> Self {
+        let mut input = self.input;
+        input.copy_from_slice(&input::mirror(&self.input));
+        Self { input, edges: picture::mirror_edges(&self.edges), target: self.target.mirrored() }
+    }
 }
 
 /// Makes examples.
@@ -49,11 +76,14 @@ pub struct ExampleMaker<'a> {
     bank: Option<ErrorBank>,
     /// Share of examples with true keypoints.
     clean: f32,
+    pictures: Option<&'a PictureBank>,
     pub network: LifterConfig,
 }
 
 /// Share of people who lean further than any camera's roll.
 const TILTED: f32 = 0.06;
+/// Share of rendered people whose picture is blank, so that an estimate without one stays sensible.
+const BLANK: f32 = 0.1;
 /// Share of disturbed people who err like observed ones, where there are any.
 const LIKE_OBSERVED: f32 = 0.75;
 
@@ -68,7 +98,7 @@ impl<'a> ExampleMaker<'a> {
     ) -> Result<Self, BodyError> {
         let sampler = LiftingSampler::new(body, poses, CameraConfig::default())?;
         let noise = DetectorNoise::default();
-        Ok(Self { poses, body, sampler, noise, bank: None, clean, network: network.clone() })
+        Ok(Self { poses, body, sampler, noise, bank: None, clean, pictures: None, network: network.clone() })
     }
 
     /// Half of the disturbed people err like observed ones.
@@ -76,14 +106,25 @@ impl<'a> ExampleMaker<'a> {
         Self { bank, ..self }
     }
 
-    /// A random person before a random camera, varied as for training.
-    fn view(&self, rng: &mut ChaCha8Rng) -> LiftingSample {
+    /// Takes people from these pictures.
+    pub fn with_pictures(self, pictures: Option<&'a PictureBank>) -> Self {
+        Self { pictures: pictures.filter(|bank| !bank.people.is_empty()), ..self }
+    }
+
+    /// A random pose, varied as for training.
+    pub fn pose(&self, rng: &mut ChaCha8Rng) -> WorldPose {
         let mut pose = self.poses.sample(rng);
         if rng.random::<f32>() < TILTED {
             let way = Vec2::from_angle(rng.random_range(0.0..std::f32::consts::TAU));
             let tilt = Vec3::new(way.x, 0.0, way.y) * (0.7 * rng.sample::<f32, _>(StandardNormal));
             pose.root_orient = log_so3(exp_so3(tilt) * pose.root());
         }
+        pose
+    }
+
+    /// A random person before a random camera.
+    fn view(&self, rng: &mut ChaCha8Rng) -> LiftingSample {
+        let pose = self.pose(rng);
         self.sampler.with_pose(&pose, sample_betas(self.body, rng), rng)
     }
 
@@ -113,7 +154,8 @@ impl<'a> ExampleMaker<'a> {
 
     /// One example, or `None` for a view of which too little is seen.
     fn try_example(&self, rng: &mut ChaCha8Rng) -> Option<Example> {
-        let view = self.view(rng);
+        let chosen = self.pictures.map(|bank| (bank, rng.random_range(0..bank.people.len())));
+        let view = chosen.map_or_else(|| self.view(rng), |(bank, index)| bank.people[index].clone());
         let mut keypoints =
             if rng.random::<f32>() < self.clean { true_keypoints(&view) } else { self.detected(&view, rng) };
         drop_some(&mut keypoints, rng);
@@ -123,7 +165,15 @@ impl<'a> ExampleMaker<'a> {
         let crop = input::crop_of(&keypoints, self.network.min_score)?;
         let mut input = [0.0; input::INPUTS];
         input::encode(&keypoints, &crop, self.network.min_score, &mut input);
-        Some(Example { input, target: target(&view, &crop) })
+        let mut example = Example { input, edges: Vec::new(), target: target(&view, &crop) };
+        if let Some((bank, index)) = chosen {
+            let blank = rng.random::<f32>() < BLANK;
+            example.edges = if blank { vec![0.0; picture::EDGES] } else { bank.edges(index, &crop) };
+            if rng.random() {
+                example = example.mirrored();
+            }
+        }
+        Some(example)
     }
 
     /// Example `item`.

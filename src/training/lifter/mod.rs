@@ -4,6 +4,8 @@ pub mod data;
 mod gelu;
 mod layers;
 pub mod loss;
+mod picture_pass;
+pub mod pictures;
 pub mod plain;
 mod tensor_pass;
 mod validation;
@@ -19,6 +21,7 @@ use rayon::prelude::*;
 
 use self::data::{Example, ExampleMaker};
 use self::loss::{Scratch, likelihood_loss, point_loss, residual};
+use self::pictures::PictureBank;
 use self::plain::{Layout, Pass};
 use self::tensor_pass::TensorPass;
 use self::validation::Validation;
@@ -27,7 +30,8 @@ use super::checkpoint::{self, CurvePoint, RunRecord};
 use super::{TrainConfig, TrainError};
 use crate::body::BodyModel;
 use crate::body::keypoint_chain::KeypointChain;
-use crate::estimators::lifter::input::INPUTS;
+use crate::estimators::lifter::LifterConfig;
+use crate::estimators::lifter::config::InputKind;
 use crate::estimators::lifter::output::POINT;
 use crate::estimators::lifter::weights;
 use crate::estimators::tangent::{BETAS_AT, TRIANGLE};
@@ -43,6 +47,8 @@ const WARM_UP: u64 = 200;
 /// Spread added to the rotations that the distribution learns from, radians: captured poses leave some axes
 /// nearly flat, and a density on those would be all that counts.
 const DITHER: f32 = 0.04;
+/// Share of the learning rate that a trunk gets which knows the keypoints already and learns to read pictures too.
+const KNOWING: f64 = 0.4;
 /// People that one thread takes at a time. Gradients are summed over such shares in their order, whatever the threads.
 const SHARE: usize = 128;
 /// Steps that `auto` times on each device.
@@ -56,6 +62,9 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     if config.batch == 0 || config.steps == 0 {
         return Err(TrainError::Config("batch and steps must be at least 1".into()));
     }
+    let mut config = config.clone();
+    config.network.input = config.input;
+    let config = &config;
     let body = BodyModel::default_body().map_err(anyhow::Error::from)?;
     let chain = Arc::new(KeypointChain::new(&body).map_err(anyhow::Error::from)?);
     let poses = PoseSource::open(config.poses.as_deref()).map_err(anyhow::Error::from)?;
@@ -67,7 +76,16 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     let validation = match &config.validation {
         Some(path) => {
             let poses = PoseSource::from_npz(path).map_err(anyhow::Error::from)?;
-            Some(Validation::new(&maker(&body, &poses, config, bank.clone())?, &layout))
+            let maker = maker(&body, &poses, config, bank.clone())?;
+            let seen = match config.input.reads_picture() {
+                true => {
+                    let pose = |rng: &mut _| poses.sample_undisturbed(rng);
+                    let people = (validation::SEED, validation::PEOPLE);
+                    Some(PictureBank::render(&body, &poses, pose, people, reporter, cancel)?)
+                }
+                false => None,
+            };
+            Some(Validation::new(&maker, &layout, seen.as_ref()))
         }
         None => None,
     };
@@ -75,12 +93,21 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     let device = Device::flex();
     device.seed(config.seed);
     let mut network = config.network.init(&device);
+    let mut grown = false;
     if let Some(path) = &config.from {
-        let (loaded, layout) = weights::load(path, &device)?;
-        if layout != config.network {
+        let (loaded, mut known) = weights::load(path, &device)?;
+        grown = known.input == InputKind::Keypoints && config.input == InputKind::Both;
+        let mut numbers = loaded.numbers();
+        if grown {
+            // A fresh picture network adds nothing yet.
+            let LifterConfig { input, picture_widths, picture_hidden, .. } = config.network;
+            known = LifterConfig { input, picture_widths, picture_hidden, ..known };
+            numbers.extend_from_slice(&network.numbers()[layout.of_picture()]);
+        }
+        if known != config.network || numbers.len() != layout.len() {
             return Err(TrainError::Config(format!("another layout than the config's: {}", path.display())));
         }
-        network = loaded;
+        network = network.with_numbers(&numbers);
     }
     let mut descent = Descent::new(network.numbers());
     let mut record = RunRecord {
@@ -100,6 +127,11 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
     }
 
     let maker = maker(&body, &poses, config, bank)?;
+    let pictures = match config.input.reads_picture() {
+        true => Some(PictureBank::of_run(&maker, &body, &poses, config, reporter, cancel)?),
+        false => None,
+    };
+    let maker = maker.with_pictures(pictures.as_ref());
     let mut passes: Vec<Pass> = (0..config.batch)
         .step_by(SHARE)
         .map(|from| Pass::new(&layout, SHARE.min(config.batch - from)))
@@ -116,6 +148,13 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         checkpoint::save(descent, record, &config.out)?;
         weights::save(&network.clone().with_numbers(&descent.averaged), &config.network, &config.out)
     };
+    if let Some(validation) = &validation
+        && record.step == 0
+    {
+        let values = validation.run(&descent.averaged, &chain);
+        values.iter().for_each(|(name, value)| reporter.metric(name, 0, *value));
+        record.curve.push(CurvePoint { step: 0, seconds: 0.0, values });
+    }
     loop {
         record.seconds = before + began.elapsed().as_secs_f64();
         let by_time = config.minutes.map_or(0.0, |minutes| record.seconds / (60.0 * minutes));
@@ -129,7 +168,9 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
         let terms =
             step(&mut passes, &mut tensors, &descent.weights, &maker, &chain, config, record.step, both);
         let gradients: Vec<&[f32]> = passes.iter().map(|pass| pass.gradient.as_slice()).collect();
-        descent.step(layout.of_point(), &gradients, rate as f32, record.step);
+        let slow = if grown { KNOWING } else { 1.0 };
+        descent.step(layout.of_point(), &gradients, (slow * rate) as f32, record.step);
+        descent.step(layout.of_picture(), &gradients, rate as f32, record.step);
         if both {
             descent.step(layout.of_distribution(), &gradients, rate as f32, record.distribution_steps);
             record.distribution_steps += 1;
@@ -277,11 +318,11 @@ fn step(
     let first = step * config.batch as u64;
     let make = |part: usize, pass: &mut Pass| {
         let from = first + (part * SHARE) as u64;
-        let people = pass.input.len() / INPUTS;
+        let people = pass.rows() as u64;
         let examples: Vec<Example> =
-            (from..from + people as u64).map(|item| maker.example(config.seed, item)).collect();
-        for (row, example) in pass.input.chunks_exact_mut(INPUTS).zip(&examples) {
-            row.copy_from_slice(&example.input);
+            (from..from + people).map(|item| maker.example(config.seed, item)).collect();
+        for (row, example) in examples.iter().enumerate() {
+            pass.set(row, &example.input, &example.edges);
         }
         examples
     };

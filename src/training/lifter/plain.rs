@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::layers::{Active, Dense, Norm, Normed};
+use super::picture_pass::{PictureLayout, PicturePass};
 use crate::estimators::lifter::LifterConfig;
 use crate::estimators::lifter::input::INPUTS;
 use crate::estimators::lifter::output::POINT;
@@ -18,6 +19,8 @@ pub struct Layout {
     point: Dense,
     distribution: Dense,
     triangle: Dense,
+    picture: Option<PictureLayout>,
+    reads_numbers: bool,
     width: usize,
     inner: usize,
 }
@@ -48,13 +51,18 @@ impl Layout {
             })
             .collect();
         let norm = norm(&mut take);
+        let point = dense(config.width, POINT, &mut take);
+        let distribution = dense(config.width, config.distribution_width, &mut take);
+        let triangle = dense(config.distribution_width, TRIANGLE, &mut take);
         Self {
             first,
             blocks,
             norm,
-            point: dense(config.width, POINT, &mut take),
-            distribution: dense(config.width, config.distribution_width, &mut take),
-            triangle: dense(config.distribution_width, TRIANGLE, &mut take),
+            point,
+            distribution,
+            triangle,
+            picture: config.input.reads_picture().then(|| PictureLayout::new(config, &mut take)),
+            reads_numbers: config.input.reads_numbers(),
             width: config.width,
             inner: config.inner,
         }
@@ -62,27 +70,34 @@ impl Layout {
 
     /// Numbers of the whole network.
     pub fn len(&self) -> usize {
-        self.triangle.bias.end
+        self.of_picture().end
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Numbers that the point estimate depends on; those of the distribution's head follow.
+    /// Numbers that the point estimate depends on; those of the distribution's head follow, then the picture's.
     pub fn of_point(&self) -> Range<usize> {
         0..self.point.bias.end
     }
 
     pub fn of_distribution(&self) -> Range<usize> {
-        self.point.bias.end..self.len()
+        self.point.bias.end..self.triangle.bias.end
+    }
+
+    /// Numbers of the picture network; none without one.
+    pub fn of_picture(&self) -> Range<usize> {
+        let start = self.triangle.bias.end;
+        start..self.picture.as_ref().map_or(start, PictureLayout::end)
     }
 }
 
 /// One share of a batch on its way through the network and back.
 pub struct Pass {
     layout: Layout,
-    pub input: Vec<f32>,
+    pub(super) input: Vec<f32>,
+    picture: Option<PicturePass>,
     normed: Vec<Normed>,
     active: Vec<Active>,
     x: Vec<f32>,
@@ -108,6 +123,7 @@ impl Pass {
         let zeros = |numbers: usize| vec![0.0; rows * numbers];
         Self {
             input: zeros(INPUTS),
+            picture: layout.picture.as_ref().map(|picture| PicturePass::new(picture, rows)),
             normed: layout.blocks.iter().map(|_| Normed::new(rows, width)).collect(),
             active: layout.blocks.iter().map(|_| Active::new(rows * inner)).collect(),
             x: zeros(width),
@@ -125,10 +141,34 @@ impl Pass {
         }
     }
 
+    /// People of the share.
+    pub fn rows(&self) -> usize {
+        self.input.len() / INPUTS
+    }
+
+    /// What is known of person `row`; edges only where there is a network for them.
+    pub fn set(&mut self, row: usize, input: &[f32], edges: &[f32]) {
+        if self.layout.reads_numbers {
+            self.input[row * INPUTS..(row + 1) * INPUTS].copy_from_slice(input);
+        }
+        if let Some(picture) = &mut self.picture {
+            picture.set(row, input, edges);
+        }
+    }
+
+    /// Edges and heatmaps of all people, where there is a network for them.
+    pub(super) fn maps(&self) -> Option<(&[f32], Vec<f32>)> {
+        self.picture.as_ref().map(PicturePass::maps)
+    }
+
     /// Fills `points`, and `triangles` where asked for.
     pub fn forward(&mut self, weights: &[f32], distribution: bool) {
         let layout = &self.layout;
         layout.first.forward(&self.input, weights, &mut self.x);
+        if let Some(picture) = &mut self.picture {
+            picture.forward(weights);
+            self.x.iter_mut().zip(&picture.features).for_each(|(x, seen)| *x += seen);
+        }
         for (((norm, expand, contract), normed), active) in
             layout.blocks.iter().zip(&mut self.normed).zip(&mut self.active)
         {
@@ -172,5 +212,8 @@ impl Pass {
             normed.backward(&mut self.by_normed, weights, norm, gradient, &mut self.by_x);
         }
         layout.first.backward_weights(&self.input, &self.by_x, gradient);
+        if let Some(picture) = &mut self.picture {
+            picture.backward(weights, &self.by_x, gradient);
+        }
     }
 }

@@ -9,7 +9,9 @@ use crate::estimators::lifter::LifterConfig;
 use crate::estimators::lifter::input::INPUTS;
 use crate::estimators::lifter::network::LifterNetwork;
 use crate::estimators::lifter::output::POINT;
+use crate::estimators::lifter::picture::{EDGE_CHANNELS, HEAT_SIDE, SIDE};
 use crate::estimators::tangent::TRIANGLE;
+use crate::keypoints::COCO_KEYPOINTS;
 
 /// The network on a device, and what a step leaves on it between its two passes.
 pub struct TensorPass {
@@ -28,7 +30,8 @@ impl TensorPass {
     /// From all shares' inputs to their points, and triangles where asked for.
     pub fn forward(&mut self, shares: &mut [Pass], weights: &[f32], distribution: bool) {
         self.network = self.network.clone().with_numbers(weights);
-        let features = self.network.features(self.joined(shares, INPUTS, |share| &share.input));
+        let input = self.joined(shares, INPUTS, |share| share.input.clone());
+        let features = self.network.features(input, self.pictures(shares));
         let points = self.network.point(features.clone());
         let triangles = distribution.then(|| self.network.triangle(features.detach()));
         scatter(shares, &points, |share| &mut share.points);
@@ -41,9 +44,10 @@ impl TensorPass {
     /// The gradient of all shares together, into the first one's; the others' become zero.
     pub fn backward(&mut self, shares: &mut [Pass]) {
         let Some((points, triangles)) = self.out.take() else { return };
-        let mut loss = (points * self.joined(shares, POINT, |share| &share.by_points)).sum();
+        let mut loss = (points * self.joined(shares, POINT, |share| share.by_points.clone())).sum();
         if let Some(triangles) = triangles {
-            loss = loss + (triangles * self.joined(shares, TRIANGLE, |share| &share.by_triangles)).sum();
+            loss =
+                loss + (triangles * self.joined(shares, TRIANGLE, |share| share.by_triangles.clone())).sum();
         }
         let mut reader = Reader { gradients: &loss.backward(), numbers: Vec::new() };
         self.network.visit(&mut reader);
@@ -54,8 +58,22 @@ impl TensorPass {
         shares.for_each(|share| share.gradient.fill(0.0));
     }
 
-    fn joined(&self, shares: &[Pass], columns: usize, part: impl Fn(&Pass) -> &Vec<f32>) -> Tensor<2> {
-        let all: Vec<f32> = shares.iter().flat_map(|share| part(share).iter().copied()).collect();
+    /// Edges and heatmaps of all shares.
+    fn pictures(&self, shares: &[Pass]) -> Option<(Tensor<4>, Tensor<4>)> {
+        let maps: Vec<(&[f32], Vec<f32>)> = shares.iter().filter_map(Pass::maps).collect();
+        let people: usize = shares.iter().map(Pass::rows).sum();
+        let tensor = |values: Vec<f32>, channels: usize, side: usize| {
+            Tensor::from_data(TensorData::new(values, [people, channels, side, side]), &self.device)
+        };
+        (!maps.is_empty()).then(|| {
+            let edges = maps.iter().flat_map(|(edges, _)| edges.iter().copied()).collect();
+            let heats = maps.iter().flat_map(|(_, heats)| heats.iter().copied()).collect();
+            (tensor(edges, EDGE_CHANNELS, SIDE), tensor(heats, COCO_KEYPOINTS, HEAT_SIDE))
+        })
+    }
+
+    fn joined(&self, shares: &[Pass], columns: usize, part: impl Fn(&Pass) -> Vec<f32>) -> Tensor<2> {
+        let all: Vec<f32> = shares.iter().flat_map(part).collect();
         let rows = all.len() / columns;
         Tensor::from_data(TensorData::new(all, [rows, columns]), &self.device)
     }
@@ -94,15 +112,20 @@ mod tests {
 
     use super::super::plain::Layout;
     use super::*;
+    use crate::estimators::lifter::config::InputKind;
+    use crate::estimators::lifter::picture::EDGES;
     use crate::synthetic::stream;
 
     /// Values and gradients of both ways through the network, over two shares of unequal size.
-    fn both_agree(device: &Device, distribution: bool) {
+    fn both_agree(device: &Device, input: InputKind, distribution: bool) {
         let config = LifterConfig {
             width: 24,
             inner: 40,
             blocks: 2,
             distribution_width: 16,
+            input,
+            picture_widths: [3, 4, 5, 6],
+            picture_hidden: 7,
             ..LifterConfig::default()
         };
         let network = config.init(&Device::flex());
@@ -118,10 +141,13 @@ mod tests {
         let mut plain = rows.map(|rows| Pass::new(&layout, rows));
         let mut tensors = rows.map(|rows| Pass::new(&layout, rows));
         for ((plain, tensors), rows) in plain.iter_mut().zip(&mut tensors).zip(rows) {
-            plain.input = random(rows * INPUTS);
+            for row in 0..rows {
+                let (keypoints, edges) = (random(INPUTS), random(EDGES));
+                plain.set(row, &keypoints, &edges);
+                tensors.set(row, &keypoints, &edges);
+            }
             plain.by_points = random(rows * POINT);
             plain.by_triangles = random(rows * TRIANGLE);
-            tensors.input = plain.input.clone();
             tensors.by_points = plain.by_points.clone();
             tensors.by_triangles = plain.by_triangles.clone();
             plain.forward(&weights, distribution);
@@ -149,7 +175,9 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_the_plain_pass() {
-        both_agree(&Device::flex(), true);
-        both_agree(&Device::flex(), false);
+        for input in [InputKind::Keypoints, InputKind::Picture, InputKind::Both] {
+            both_agree(&Device::flex(), input, true);
+            both_agree(&Device::flex(), input, false);
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! How good the point estimate is on people whose poses are not trained on.
+//! A fixed set of people of other poses to measure the point estimate on during training.
 
 use std::collections::BTreeMap;
 
 use glam::Vec3;
 
-use super::data::{ExampleMaker, Target, target, true_keypoints};
+use super::data::{self, ExampleMaker, Target};
+use super::pictures::PictureBank;
 use super::plain::{Layout, Pass};
 use crate::body::keypoint_chain::KeypointChain;
 use crate::body::state::JOINTS;
@@ -12,48 +13,60 @@ use crate::estimators::lifter::input::{INPUTS, crop_of, encode};
 use crate::estimators::lifter::output::{POINT, Point};
 use crate::estimators::tangent::ROTATIONS;
 use crate::geometry::align::scale_align;
+use crate::keypoints::{COCO_KEYPOINTS, Keypoint};
 use crate::synthetic::stream;
 
-/// People of the set.
-const VALIDATION: u64 = 400;
+/// Seed of the people, and how many.
+pub(super) const SEED: u64 = 77;
+pub(super) const PEOPLE: usize = 400;
 
-/// A fixed set of people of other poses, with true and with disturbed keypoints.
-pub struct Validation {
+/// Inputs, edges where there are pictures, and what should be said.
+type Set = Vec<(Vec<f32>, Vec<f32>, Target)>;
+
+/// People with true and with disturbed keypoints.
+pub(super) struct Validation {
     layout: Layout,
-    clean: Vec<(Vec<f32>, Target)>,
-    detected: Vec<(Vec<f32>, Target)>,
+    clean: Set,
+    detected: Set,
 }
 
 impl Validation {
-    pub fn new(maker: &ExampleMaker, layout: &Layout) -> Self {
+    /// People that are not rendered, or those of `pictures`.
+    pub(super) fn new(maker: &ExampleMaker, layout: &Layout, pictures: Option<&PictureBank>) -> Self {
         let (mut clean, mut detected) = (Vec::new(), Vec::new());
-        for item in 0..VALIDATION {
-            let mut rng = stream(77, item);
-            let view = maker.plain_view(&mut rng);
+        for item in 0..pictures.map_or(PEOPLE, |bank| bank.people.len()) {
+            let mut rng = stream(SEED, item as u64);
+            let view = match pictures {
+                Some(bank) => bank.people[item].clone(),
+                None => maker.plain_view(&mut rng),
+            };
             let disturbed = maker.detected(&view, &mut rng);
-            for (keypoints, out) in [(true_keypoints(&view), &mut clean), (disturbed, &mut detected)] {
-                let Some(crop) = crop_of(&keypoints, maker.network.min_score) else { continue };
+            let add = |keypoints: &[Keypoint; COCO_KEYPOINTS], out: &mut Set| {
+                let Some(crop) = crop_of(keypoints, maker.network.min_score) else { return };
                 let mut input = vec![0.0; INPUTS];
-                encode(&keypoints, &crop, maker.network.min_score, &mut input);
-                out.push((input, target(&view, &crop)));
-            }
+                encode(keypoints, &crop, maker.network.min_score, &mut input);
+                let edges = pictures.map_or_else(Vec::new, |bank| bank.edges(item, &crop));
+                out.push((input, edges, data::target(&view, &crop)));
+            };
+            add(&data::true_keypoints(&view), &mut clean);
+            add(&disturbed, &mut detected);
         }
         Self { layout: layout.clone(), clean, detected }
     }
 
     /// Mean scale-corrected joint error of the point estimate, millimetres.
-    pub fn run(&self, weights: &[f32], chain: &KeypointChain) -> BTreeMap<String, f64> {
+    pub(super) fn run(&self, weights: &[f32], chain: &KeypointChain) -> BTreeMap<String, f64> {
         let mut out = BTreeMap::new();
         for (name, set) in [("validation_sc_mm_clean", &self.clean), ("validation_sc_mm", &self.detected)] {
             let mut pass = Pass::new(&self.layout, set.len());
-            for (row, (input, _)) in pass.input.chunks_exact_mut(INPUTS).zip(set) {
-                row.copy_from_slice(input);
+            for (row, (input, edges, _)) in set.iter().enumerate() {
+                pass.set(row, input, edges);
             }
             pass.forward(weights, false);
             let values = &pass.points;
             let mut points = chain.points();
             let mut sum = 0.0;
-            for (values, (_, target)) in values.chunks_exact(POINT).zip(set) {
+            for (values, (.., target)) in values.chunks_exact(POINT).zip(set) {
                 let point = Point::decode(values);
                 let mut rotations = [glam::Mat3::IDENTITY; JOINTS];
                 rotations[..ROTATIONS].copy_from_slice(&point.rotations);
