@@ -30,6 +30,9 @@ const OVERLAY: usize = 720;
 /// How long a frame waits for a prediction: the usual one takes a third of it.
 const PREDICTING: Duration = Duration::from_millis(60);
 
+/// How long the refinement leaves the cores to a software adapter that draws what was predicted.
+const DRAWING: Duration = Duration::from_millis(120);
+
 pub struct EstimatesPlugin {
     pub weights: Option<PathBuf>,
 }
@@ -306,7 +309,7 @@ fn act(mut actions: MessageReader<Action>, workers: Option<ResMut<Workers>>) {
 }
 
 /// Asks for an estimate where anything that decides it changed.
-fn request(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
+fn request(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>, adapter: Res<RenderAdapterInfo>) {
     let Some(mut workers) = workers else { return };
     let Some(photo) = session.photo() else {
         workers.asked = None;
@@ -354,6 +357,7 @@ fn request(mut session: ResMut<Session>, workers: Option<ResMut<Workers>>) {
         person: person.clone(),
         options: session.options.clone(),
         refine: session.refine,
+        pause: if session.hand && software(&adapter) { DRAWING } else { Duration::ZERO },
     });
     workers.asked = Some(asked);
     if let Some(before) = before {

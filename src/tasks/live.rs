@@ -28,6 +28,8 @@ pub struct LiveRequest {
     pub person: Person,
     pub options: EstimateOptions,
     pub refine: bool,
+    /// Time left to others between the prediction and its refinement, which takes all cores.
+    pub pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,10 @@ fn answer(
     tell(Stage::Predicted, refiner.is_none(), Ok(predicted.clone()), began);
     let Some(refiner) = refiner else { return };
     let began = Instant::now();
+    while began.elapsed() < request.pause && !superseded.is_cancelled() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let began = Instant::now();
     match refiner.refine(&predicted, &request.person, superseded) {
         Ok(refined) => tell(Stage::Refined, true, Ok(Arc::new(refined)), began),
         Err(EstimateError::Cancelled) => {}
@@ -221,6 +227,7 @@ mod tests {
             },
             options: EstimateOptions { samples, seed, temperature: 1.0 },
             refine: true,
+            pause: Duration::ZERO,
         }
     }
 
