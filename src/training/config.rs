@@ -68,6 +68,9 @@ pub struct TrainConfig {
     /// Start from these weights
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
+    /// Take the network that reads the picture from these weights
+    #[arg(long, value_name = "FILE")]
+    pub picture_from: Option<PathBuf>,
     #[arg(skip)]
     pub network: LifterConfig,
     #[arg(skip)]
@@ -95,6 +98,7 @@ impl Default for TrainConfig {
             checkpoint_minutes: 3.0,
             resume: false,
             from: None,
+            picture_from: None,
             network: LifterConfig::default(),
             loss: LossWeights::default(),
         }

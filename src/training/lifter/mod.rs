@@ -7,6 +7,7 @@ pub mod loss;
 mod picture_pass;
 pub mod pictures;
 pub mod plain;
+mod start;
 mod tensor_pass;
 mod validation;
 
@@ -30,8 +31,6 @@ use super::checkpoint::{self, CurvePoint, RunRecord};
 use super::{TrainConfig, TrainError};
 use crate::body::BodyModel;
 use crate::body::keypoint_chain::KeypointChain;
-use crate::estimators::lifter::LifterConfig;
-use crate::estimators::lifter::config::InputKind;
 use crate::estimators::lifter::output::POINT;
 use crate::estimators::lifter::weights;
 use crate::estimators::tangent::{BETAS_AT, TRIANGLE};
@@ -92,23 +91,7 @@ pub fn train(config: &TrainConfig, reporter: &Reporter, cancel: &Cancel) -> Resu
 
     let device = Device::flex();
     device.seed(config.seed);
-    let mut network = config.network.init(&device);
-    let mut grown = false;
-    if let Some(path) = &config.from {
-        let (loaded, mut known) = weights::load(path, &device)?;
-        grown = known.input == InputKind::Keypoints && config.input == InputKind::Both;
-        let mut numbers = loaded.numbers();
-        if grown {
-            // A fresh picture network adds nothing yet.
-            let LifterConfig { input, picture_widths, picture_hidden, .. } = config.network;
-            known = LifterConfig { input, picture_widths, picture_hidden, ..known };
-            numbers.extend_from_slice(&network.numbers()[layout.of_picture()]);
-        }
-        if known != config.network || numbers.len() != layout.len() {
-            return Err(TrainError::Config(format!("another layout than the config's: {}", path.display())));
-        }
-        network = network.with_numbers(&numbers);
-    }
+    let (network, grown) = start::start(config, &layout, &device)?;
     let mut descent = Descent::new(network.numbers());
     let mut record = RunRecord {
         config: config.clone(),
