@@ -21,14 +21,6 @@ use crate::progress::Cancel;
 
 /// Score from which a keypoint is taken for true; detectors stay below.
 const SURE: f32 = 0.995;
-/// How far up the spine MoveNet puts joints from where the body has them, in lengths from hips to shoulders: medians
-/// over visible joints of 1,962 renders, left and right the same. Without it legs look short, and people crouch.
-const HABIT: [f32; COCO_KEYPOINTS] = [
-    0.036, 0.01, 0.01, -0.028, -0.028, 0.058, 0.058, -0.003, -0.003, 0.003, 0.003, 0.006, 0.006, 0.03, 0.03,
-    0.014, 0.014,
-];
-/// Score from which the trunk's keypoints tell where the spine is.
-const TRUNK_SCORE: f32 = 0.3;
 /// Two rows a keypoint.
 const ROWS: usize = 2 * COCO_KEYPOINTS;
 
@@ -45,8 +37,6 @@ pub struct OptimiseConfig {
     pub unsure_error: f32,
     /// Errors well above this count as outliers (Geman–McClure), in sides of the crop.
     pub outlier: f32,
-    /// How much of the detector's habitual shift is taken back, 0 to 1.
-    pub habit: f32,
     /// Keypoints below this score are left out.
     pub min_score: f32,
     /// Longest turn of a joint in one step, radians.
@@ -61,7 +51,6 @@ impl Default for OptimiseConfig {
             found_error: 0.02,
             unsure_error: 0.0016,
             outlier: 0.05,
-            habit: 1.0,
             min_score: 0.2,
             longest_turn: 0.5,
         }
@@ -86,20 +75,10 @@ impl Reprojection {
 type Evidence = [Option<(Vec2, f32)>; COCO_KEYPOINTS];
 
 fn evidence(keypoints: &[Keypoint; COCO_KEYPOINTS], crop: &Crop, config: &OptimiseConfig) -> Evidence {
-    let trunk = [5, 6, 11, 12].map(|k| keypoints[k]);
-    let spine = if trunk.iter().all(|k| k.score >= TRUNK_SCORE && k.position().is_finite()) {
-        let [left, right, left_hip, right_hip] = trunk.map(Keypoint::position);
-        config.habit * (left + right - left_hip - right_hip) / 2.0
-    } else {
-        Vec2::ZERO
-    };
-    std::array::from_fn(|k| {
-        let keypoint = keypoints[k];
+    keypoints.map(|keypoint| {
         let used = keypoint.score >= config.min_score && keypoint.position().is_finite();
         used.then(|| {
-            // Places given by hand are where they are.
-            let shift = if keypoint.score >= SURE { Vec2::ZERO } else { HABIT[k] * spine };
-            let at = (keypoint.position() - shift - crop.center) / crop.side;
+            let at = (keypoint.position() - crop.center) / crop.side;
             let error = if keypoint.score >= SURE {
                 config.sure_error
             } else {

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
+use super::obstacles::Patch;
 use crate::formats::picture::Picture;
 
 /// Shares of pictures that get each disturbance.
@@ -57,8 +58,8 @@ impl AugmentConfig {
         }
     }
 
-    /// Rectangles (x0, y0, x1, y1 in pixels) of a picture of this size that are to be hidden, and their colours.
-    pub fn patches(&self, [w, h]: [f32; 2], rng: &mut ChaCha8Rng) -> Vec<([f32; 4], [u8; 3])> {
+    /// Parts of a picture of this size that are to be hidden.
+    pub fn patches(&self, [w, h]: [f32; 2], rng: &mut ChaCha8Rng) -> Vec<Patch> {
         let draws: [f32; 4] = std::array::from_fn(|_| rng.random());
         let mut patches = Vec::new();
         let off: f32 = rng.random_range(-0.2..0.2);

@@ -15,6 +15,9 @@ use crate::raster::view;
 /// Things drawn until one leaves enough of the person.
 const DRAWS: usize = 8;
 
+/// A rectangle of the picture (x0, y0, x1, y1 in pixels) and the colour that hides it.
+pub type Patch = ([f32; 4], [u8; 3]);
+
 /// A person before a camera.
 pub struct Placed<'a> {
     pub camera: &'a Camera,
@@ -37,10 +40,10 @@ pub fn before(
     person: &Placed,
     up: Vec3,
     floor: f32,
-) -> (Boxes, Vec<([f32; 4], [u8; 3])>) {
+) -> (Boxes, Vec<Patch>) {
     let framed = person.coco17.map(|place| inside(place, person.camera.size));
     let most = framed.iter().filter(|framed| **framed).count() / 2;
-    let hidden = |boxes: &Boxes, patches: &[([f32; 4], [u8; 3])]| {
+    let hidden = |boxes: &Boxes, patches: &[Patch]| {
         (0..COCO_KEYPOINTS)
             .filter(|&k| {
                 let behind = || boxes.hide(person.coco17_3d[k]);
