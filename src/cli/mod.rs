@@ -47,7 +47,7 @@ enum Command {
     /// Photos to keypoints: JSON in COCO's layout
     Keypoints(keypoints::Arguments),
     /// Trains the default estimator, or the pose prior
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
     /// Measures the default estimator on rendered people or labelled photos
     Evaluate(evaluate::Arguments),
     /// Motions of one kind of file to another: npz, BVH, AMC, 3DPW to npz, GLB, BVH, OBJ
@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
     }
     let result = match arguments.command {
         Some(Command::Predict(arguments)) => predict::run(arguments),
-        Some(Command::Train(arguments)) => train::run(arguments),
+        Some(Command::Train(arguments)) => train::run(*arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(arguments),
         Some(Command::Keypoints(arguments)) => keypoints::run(&arguments),
         Some(Command::Convert(arguments)) => convert::run(&arguments),
