@@ -1,14 +1,13 @@
-//! Time of the encoder's forward pass on one proxy, and of a training step of the small picture network.
+//! Time of the encoder's forward pass and of a training step.
 //!
 //! `cargo bench --bench encoder`; `benches/encoder_torch.py` times the same network in PyTorch. Both use two
 //! threads: run them by turns, a busy machine slows whichever runs at the time.
 
 use burn::tensor::{Device, Distribution, Tensor};
-use divan::{Bencher, counter::ItemsCount};
+use divan::Bencher;
 use humanifold::estimators::humaniflow::encoder::EncoderConfig;
 use humanifold::estimators::humaniflow::proxy::Planes;
 use humanifold::estimators::humaniflow::proxy::edges::{EdgeOptions, edge_map};
-use humanifold::tensors::cnn::SmallCnnConfig;
 
 fn main() {
     if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(2).build_global() {
@@ -45,25 +44,4 @@ fn edges(bencher: Bencher) {
     let values = proxies(1, 3, 256, &Device::flex()).into_data().try_to_vec().unwrap_or_default();
     let picture = Planes { count: 3, height: 256, width: 256, values };
     bencher.bench(|| edge_map(&picture, &EdgeOptions::default()));
-}
-
-/// Side and input channels of the small picture network.
-const SMALL: [(usize, usize); 4] = [(64, 1), (64, 18), (128, 1), (128, 18)];
-
-/// Forward and backward of 64 pictures.
-#[divan::bench(args = SMALL, sample_count = 10)]
-fn small_cnn_training_step(bencher: Bencher, (size, channels): (usize, usize)) {
-    let device = Device::flex().autodiff();
-    let net = SmallCnnConfig::new(channels, 128).init(&device);
-    let x = proxies(64, channels, size, &device);
-    bencher.counter(ItemsCount::new(64usize)).bench(|| net.forward(x.clone()).sum().backward());
-}
-
-/// Forward of one picture.
-#[divan::bench(args = SMALL, sample_count = 30)]
-fn small_cnn_forward(bencher: Bencher, (size, channels): (usize, usize)) {
-    let device = Device::flex();
-    let net = SmallCnnConfig::new(channels, 128).init(&device);
-    let x = proxies(1, channels, size, &device);
-    bencher.bench(|| net.forward(x.clone()).into_data());
 }

@@ -1,12 +1,10 @@
 //! What networks share: the device they run on, weight files, the convolution burn does slowly on a CPU.
 //!
-//! [`device`] chooses where a job runs, [`conv`] and [`norm`] are the layers of every picture network,
-//! [`cnn`] a small such network, [`weights`] fills modules from files and writes them, [`product`] multiplies matrices of
-//! those who need no tensors.
+//! [`device`] chooses where a job runs, [`conv`] and [`norm`] are the layers of every picture network, [`weights`] fills
+//! modules from files and writes them, [`product`] multiplies matrices of those who need no tensors.
 
 use std::path::PathBuf;
 
-pub mod cnn;
 pub mod conv;
 pub mod device;
 pub mod norm;
@@ -16,8 +14,6 @@ pub mod weights;
 /// What can go wrong between a user's choice of device or weight file and a network that runs.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorError {
-    #[error("no such device choice: {0:?}; use auto, cpu, wgpu or cuda")]
-    UnknownDevice(String),
     #[error("this build has no {wanted} support: build with --features {feature}, or choose cpu")]
     NotBuilt { wanted: &'static str, feature: &'static str },
     #[error("no {0} device was found on this machine: check its driver, or choose cpu")]
