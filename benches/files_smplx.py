@@ -4,11 +4,9 @@ usage: files_smplx.py [--runs 20] [--threads 2] [--rounds 3] [--ours PATH_OF_THE
 The model's numbers are random: their values do not change the time. With --ours the two are run by turns.
 """
 
-import argparse
-import re
-import subprocess
-import time
+import functools
 
+import by_turns
 import numpy as np
 import smplx
 import torch
@@ -36,35 +34,12 @@ def arrays():
     )
 
 
-def ours(path):
-    output = subprocess.run([path, "--bench", "smpl_pose_100"], capture_output=True, text=True).stdout
-    number, unit = re.search(r"smpl_pose_100\s+([\d.]+) (ms|s)\b", output).groups()
-    return float(number) * (1e3 if unit == "s" else 1)
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    chosen = by_turns.options(runs=20)
     model = smplx.SMPL("", data_struct=arrays(), batch_size=100)
     pose, root, betas = torch.randn(100, 69) * 0.3, torch.randn(100, 3) * 0.3, torch.full((100, 10), 0.3)
-    theirs, own = [], []
-    with torch.inference_mode():
-        for _ in range(options.rounds):
-            for _ in range(options.runs):
-                start = time.perf_counter()
-                model(body_pose=pose, global_orient=root, betas=betas)
-                theirs.append(1e3 * (time.perf_counter() - start))
-            own += [ours(options.ours)] if options.ours else []
-    line = f"smplx, 100 bodies: least {min(theirs):.1f} ms"
-    if own:
-        line += f"; this program {min(own):.1f} ms; ratio {min(own) / min(theirs):.2f}"
-    print(line)
+    call = functools.partial(model, body_pose=pose, global_orient=root, betas=betas)
+    by_turns.compare("smplx, 100 bodies", call, "smpl_pose_100", chosen)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,9 @@ usage: hrnet_torch.py [--runs 10] [--threads 2] [--rounds 3] [--ours PATH_OF_THE
 Weights are random: their values do not change the time. With --ours the two are run by turns.
 """
 
-import argparse
-import re
-import subprocess
-import time
+import functools
 
+import by_turns
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -93,44 +91,15 @@ class Hrnet(nn.Module):
         return self.last(maps[0])
 
 
-def measure(net, x, runs):
-    times = []
-    with torch.inference_mode():
-        for _ in range(runs):
-            start = time.perf_counter()
-            net(x)
-            times.append(1e3 * (time.perf_counter() - start))
-    return min(times)
-
-
-def ours(path):
-    output = subprocess.run([path, "--bench", "w48_forward"], capture_output=True, text=True).stdout
-    number, unit = re.search(r"w48_forward\s+([\d.]+) (ms|s)\b", output).groups()
-    return float(number) * (1e3 if unit == "s" else 1)
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    chosen = by_turns.options(runs=10)
     net, x = Hrnet().eval(), torch.rand(1, 3, 384, 288)
     # Batch norm folded too, the kindest way to time it.
     folded = torch.jit.freeze(torch.jit.trace(net, x))
     for net_of, name in [(net, "as published"), (folded, "traced and frozen")]:
-        measure(net_of, x, 3)
-        theirs, own = [], []
-        for _ in range(options.rounds):
-            theirs.append(measure(net_of, x, options.runs))
-            own += [ours(options.ours)] if options.ours else []
-        line = f"PyTorch, {name}: least {min(theirs):.1f} ms"
-        if own:
-            line += f"; this program {min(own):.1f} ms; ratio {min(own) / min(theirs):.2f}"
-        print(line, flush=True)
+        call = functools.partial(net_of, x)
+        by_turns.least_ms(call, 3)
+        by_turns.compare(f"PyTorch, {name}", call, "w48_forward", chosen)
 
 
 if __name__ == "__main__":
