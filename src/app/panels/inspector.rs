@@ -11,6 +11,9 @@ use crate::app::theme;
 use crate::estimators::Estimate;
 use crate::formats::picture::Picture;
 
+/// What the samples keep below everything else: their heading and a row and a half.
+const GALLERY: f32 = 180.0;
+
 /// What the panel remembers from frame to frame.
 #[derive(Default)]
 pub struct Inspector {
@@ -22,6 +25,15 @@ pub struct Inspector {
 
 impl Inspector {
     pub fn ui(&mut self, ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
+        let height = (ui.available_height() - GALLERY).max(GALLERY);
+        egui::ScrollArea::vertical().id_salt("inspector").max_height(height).show(ui, |ui| {
+            self.settings(ui, session, actions);
+        });
+        section(ui, "SAMPLES");
+        samples::gallery(ui, session, actions);
+    }
+
+    fn settings(&mut self, ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
         section(ui, "STAGE");
         let scenes = [
             (Scene::One, "One", "The point estimate, or the selected sample, alone"),
@@ -58,8 +70,6 @@ impl Inspector {
             keypoints::list(ui, session, actions);
         });
         self.evidence(ui, session);
-        section(ui, "SAMPLES");
-        samples::gallery(ui, session, actions);
     }
 
     /// Pictures that went into the network, where it reads pictures.

@@ -100,6 +100,23 @@ fn the_inspector_asks_for_scenes_samples_and_seeds() {
 }
 
 #[test]
+fn an_open_keypoint_list_leaves_the_samples_in_sight() {
+    let height = 640.0;
+    let mut harness = Harness::builder().with_size(egui::vec2(272.0, height)).build_ui_state(
+        |ui, s: &mut Shown<Inspector>| s.panel.ui(ui, &s.session, &mut s.actions),
+        shown(Inspector::default(), session_with_person()),
+    );
+    let bottom = |harness: &Harness<Shown<Inspector>>| {
+        harness.get_by_label("Samples appear with an estimate").rect().bottom()
+    };
+    assert!(bottom(&harness) < height);
+    harness.get_by_label("List").click();
+    harness.run();
+    harness.get_by_label("nose");
+    assert!(bottom(&harness) < height, "{}", bottom(&harness));
+}
+
+#[test]
 fn keypoints_are_switched_and_selected_from_the_list() {
     let mut harness = Harness::new_ui_state(
         |ui, s: &mut Shown<()>| keypoints::list(ui, &s.session, &mut s.actions),
