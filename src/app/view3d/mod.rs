@@ -48,14 +48,17 @@ impl Plugin for View3dPlugin {
             )
             .add_systems(
                 PostUpdate,
+                // Once more, so that what an action of this update changed is drawn with it.
                 (
-                    orbit::place_camera.after(Acting).before(CameraUpdateSystems),
-                    // Once more, so that what an action of this update changed is drawn with it.
-                    (ask.after(Acting).after(estimates::collect_at_once), take, paint, arrange)
-                        .chain()
-                        .before(AssetEventSystems)
-                        .before(VisibilitySystems::VisibilityPropagate),
+                    ask.after(Acting).after(estimates::collect_at_once),
+                    take,
+                    paint,
+                    arrange,
+                    orbit::place_camera.before(CameraUpdateSystems),
                 )
+                    .chain()
+                    .before(AssetEventSystems)
+                    .before(VisibilitySystems::VisibilityPropagate)
                     .before(TransformSystems::Propagate),
             )
             .add_systems(PostUpdate, act.in_set(Acting));
@@ -327,14 +330,8 @@ fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, mut orb
         match action {
             Action::Show(scene) => {
                 session.view.scene = *scene;
-                let count = session.shown.as_ref().map_or(0, |shown| shown.estimate.samples.len());
-                match scene {
-                    Scene::SideBySide if count > 0 => {
-                        let shown = count.min(super::session::SIDE_BY_SIDE);
-                        orbit.pitch = orbit.pitch.max(0.22);
-                        orbit.frame(shown.min(4) as f32 * 1.1 + 0.6, 2.0);
-                    }
-                    _ => orbit.frame(1.2, 1.75),
+                if *scene == Scene::SideBySide {
+                    orbit.pitch = orbit.pitch.max(0.22);
                 }
             }
             Action::Colour(colouring) => session.view.colouring = *colouring,

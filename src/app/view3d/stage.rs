@@ -12,8 +12,12 @@ use crate::estimators::Estimate;
 use crate::progress::Slot;
 use crate::tasks::{Latest, Wake};
 
-/// Distance of bodies standing side by side, metres.
-const APART: f32 = 1.05;
+/// Least and greatest distance of bodies standing side by side, in steps so that small changes leave them in place,
+/// metres.
+const APART: (f32, f32) = (1.0, 2.2);
+const APART_STEP: f32 = 0.2;
+/// What lies beyond the joints of two neighbours, metres.
+const FLESH: f32 = 0.25;
 
 /// What is to be shown.
 #[derive(Clone)]
@@ -43,7 +47,7 @@ pub struct Staged {
     pub crowd: Option<Arc<Crowd>>,
     /// Width and height of what is shown, metres.
     pub extent: (f32, f32),
-    /// Whether the estimate is another person's than before, so that the camera should look anew.
+    /// Whether another person, or another arrangement, is shown than before, so that the camera should look anew.
     pub changed_scene: bool,
 }
 
@@ -109,7 +113,9 @@ struct Anchored {
     side_by_side: bool,
     /// Added to the camera's space to get the stage's.
     offset: Vec3,
-    height: f32,
+    /// Width and height of the point estimate.
+    size: (f32, f32),
+    apart: f32,
 }
 
 impl Poser {
@@ -132,26 +138,31 @@ impl Poser {
             _ => false,
         };
         let mut crowd = None;
-        let changed_scene = self.anchored.is_none() || request.estimate.is_none();
-        let (offset, height) = if same {
-            self.anchored.as_ref().map_or((Vec3::ZERO, 1.7), |anchored| (anchored.offset, anchored.height))
+        let arranged = self.anchored.as_ref().map(|anchored| anchored.side_by_side);
+        let changed_scene = request.estimate.is_none() || arranged != Some(request.side_by_side);
+        let (offset, size, apart) = if same {
+            let placed = |anchored: &Anchored| (anchored.offset, anchored.size, anchored.apart);
+            self.anchored.as_ref().map_or((Vec3::ZERO, (0.6, 1.7), APART.0), placed)
         } else {
             model.pose_into(mode, true, &mut self.posed);
             let (low, high) = crate::raster::view::extent(&self.posed.vertices);
             let pelvis = self.posed.joints.first().copied().unwrap_or_default();
             let offset = Vec3::new(-pelvis.x, -low.y, -pelvis.z);
-            let made = request
-                .estimate
-                .as_ref()
-                .map(|estimate| make_crowd(&model, estimate, offset, request.side_by_side));
+            let size = (2.0 * (high.x - pelvis.x).max(pelvis.x - low.x), high.y - low.y);
+            let shown = |estimate: &Estimate| distance_apart(&model, estimate);
+            let apart = request.estimate.as_deref().map_or(APART.0, shown);
+            let side_by_side = request.side_by_side.then_some(apart);
+            let made = request.estimate.as_ref();
+            let made = made.map(|estimate| make_crowd(&model, estimate, offset, side_by_side));
             crowd = Some(Arc::new(made.unwrap_or_default()));
             self.anchored = request.estimate.clone().map(|estimate| Anchored {
                 estimate,
                 side_by_side: request.side_by_side,
                 offset,
-                height: high.y - low.y,
+                size,
+                apart,
             });
-            (offset, high.y - low.y)
+            (offset, size, apart)
         };
 
         let before = request.before.as_ref().map(|before| {
@@ -168,9 +179,9 @@ impl Poser {
         model.normals_into(&self.posed.vertices, &mut self.normals);
         let shown = request.estimate.as_ref().map_or(0, |estimate| estimate.samples.len()).min(SIDE_BY_SIDE);
         let extent = if request.side_by_side && shown > 0 {
-            (shown.div_ceil(rows(shown)) as f32 * APART, height.max(1.6) + 0.35 * rows(shown) as f32)
+            (shown.div_ceil(rows(shown)) as f32 * apart + 0.5, size.1.max(1.6) + 0.35 * rows(shown) as f32)
         } else {
-            (1.2, height.max(0.8))
+            (size.0.max(1.2), size.1.max(0.8))
         };
         Ok(Staged {
             revision: request.revision,
@@ -202,10 +213,21 @@ fn relaxed_state(model: &BodyModel) -> BodyState {
     state
 }
 
-/// Matrices and shapes of all samples; side by side, the first of them in rows, else all at the point estimate's place.
-fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side: bool) -> Crowd {
+/// How far apart the samples that are shown side by side have to stand so that arms do not meet.
+fn distance_apart(model: &BodyModel, estimate: &Estimate) -> f32 {
+    let reach = estimate.samples.iter().take(SIDE_BY_SIDE).flat_map(|sample| {
+        let joints = model.posed_joints(sample);
+        joints.map(|joint| (joint.x - joints[0].x).abs())
+    });
+    let widest = 2.0 * reach.fold(0.0, f32::max) + FLESH;
+    ((widest / APART_STEP).ceil() * APART_STEP).clamp(APART.0, APART.1)
+}
+
+/// Matrices and shapes of all samples; side by side at a distance, the first of them in rows, else all at the point
+/// estimate's place.
+fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side: Option<f32>) -> Crowd {
     let count = estimate.samples.len();
-    let bodies = if side_by_side { count.min(SIDE_BY_SIDE) } else { count };
+    let bodies = if side_by_side.is_some() { count.min(SIDE_BY_SIDE) } else { count };
     let betas_each = model.num_betas();
     let depth = model.posed_joints(&estimate.mode)[0].z;
     let mut crowd = Crowd { bodies, ..Crowd::default() };
@@ -216,8 +238,8 @@ fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side
         if index >= bodies {
             continue;
         }
-        let place = if side_by_side {
-            Vec3::new(-joints[0].x, offset.y, -joints[0].z) + slot(index, bodies)
+        let place = if let Some(apart) = side_by_side {
+            Vec3::new(-joints[0].x, offset.y, -joints[0].z) + slot(index, bodies, apart)
         } else {
             // How far away the whole body is, a photo does not tell; samples stand at the point estimate's depth.
             offset + Vec3::Z * (depth - joints[0].z)
@@ -249,13 +271,13 @@ fn rows(bodies: usize) -> usize {
 }
 
 /// Where a body of several stands: rows from front to back, the back one between the heads of the front one.
-fn slot(index: usize, bodies: usize) -> Vec3 {
+fn slot(index: usize, bodies: usize, apart: f32) -> Vec3 {
     let rows = rows(bodies);
     let columns = bodies.div_ceil(rows);
     let (row, column) = (index / columns, index % columns);
     let in_row = if row + 1 == rows { bodies - row * columns } else { columns };
     let shift = if row % 2 == 1 { 0.5 } else { 0.0 };
-    let x = (column as f32 - (in_row as f32 - 1.0) / 2.0 + shift) * APART;
+    let x = (column as f32 - (in_row as f32 - 1.0) / 2.0 + shift) * apart;
     Vec3::new(x, 0.0, 1.4 * ((rows as f32 - 1.0) / 2.0 - row as f32))
 }
 
@@ -308,7 +330,7 @@ mod tests {
         let model = BodyModel::default_body().expect("the built-in body");
         let estimate = estimate(&model, 3);
         let offset = Vec3::new(0.5, 1.0, 4.0);
-        let crowd = make_crowd(&model, &estimate, offset, false);
+        let crowd = make_crowd(&model, &estimate, offset, None);
         assert_eq!((crowd.bodies, crowd.figures.len()), (3, 3));
         let depth = model.posed_joints(&estimate.mode)[0].z;
         for (body, sample) in estimate.samples.iter().enumerate() {
@@ -325,7 +347,7 @@ mod tests {
     #[test]
     fn bodies_side_by_side_stand_apart_and_around_the_middle() {
         for bodies in 1..=SIDE_BY_SIDE {
-            let slots: Vec<Vec3> = (0..bodies).map(|index| slot(index, bodies)).collect();
+            let slots: Vec<Vec3> = (0..bodies).map(|index| slot(index, bodies, APART.0)).collect();
             for (index, one) in slots.iter().enumerate() {
                 assert!(one.x.abs() < 4.0);
                 assert!(slots[..index].iter().all(|other| one.distance(*other) > 0.9), "{slots:?}");
