@@ -177,15 +177,16 @@ fn root(posed: &Posed) -> Vec3 {
 
 fn header(canvas: &mut Canvas, figure: &EstimateFigure) {
     let (left, room) = (MARGIN as f32, (WIDTH - 2 * MARGIN) as f32);
-    let title = text::fitted(figure.title, 34.0, room);
-    canvas.text(&title, left, MARGIN as f32 - 8.0, 34.0, INK, Align::Left);
-    let subtitle_room = if figure.warning.is_some() { room * 0.55 } else { room };
-    let subtitle = text::fitted(figure.subtitle, 20.0, subtitle_room);
-    canvas.text(&subtitle, left, MARGIN as f32 + 34.0, 20.0, SOFT, Align::Left);
+    let mut title_room = room;
     if let Some(warning) = figure.warning {
-        let warning = text::fitted(warning, 20.0, room * 0.43);
-        canvas.text(&warning, left + room, MARGIN as f32 + 34.0, 20.0, WARNING, Align::Right);
+        let warning = text::fitted(warning, 20.0, room * 0.6);
+        canvas.text(&warning, left + room, MARGIN as f32 + 2.0, 20.0, WARNING, Align::Right);
+        title_room -= text::width(&warning, 20.0) + GAP as f32;
     }
+    let title = text::fitted(figure.title, 34.0, title_room);
+    canvas.text(&title, left, MARGIN as f32 - 8.0, 34.0, INK, Align::Left);
+    let subtitle = text::fitted(figure.subtitle, 20.0, room);
+    canvas.text(&subtitle, left, MARGIN as f32 + 34.0, 20.0, SOFT, Align::Left);
 }
 
 fn footer(canvas: &mut Canvas, figure: &EstimateFigure) {
