@@ -13,7 +13,7 @@ use super::noise_fit::Observation;
 use crate::keypoints::{COCO_KEYPOINTS, Keypoint, MIRRORED};
 
 /// Observed people who are compared; the most alike one's errors are taken.
-const COMPARED: usize = 64;
+const COMPARED: usize = 256;
 /// Differences of a joint's place beyond this (in squares) count alike.
 const FAR: f32 = 0.3;
 /// What a joint that is seen in one and hidden in the other counts, in squared squares.

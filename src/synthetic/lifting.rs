@@ -14,7 +14,7 @@ use crate::geometry::camera::Camera;
 use crate::keypoints::COCO_KEYPOINTS;
 
 /// Share of samples with a box before the person.
-const OCCLUDER_SHARE: f32 = 0.2;
+const OCCLUDER_SHARE: f32 = 0.3;
 
 /// COCO keypoints and posed joints in the order [`super::Viewpoint::place`] wants: head and shoulders first.
 const FRAMED_COCO: [usize; COCO_KEYPOINTS] = [0, 5, 6, 1, 2, 3, 4, 7, 8, 11, 12, 9, 10, 13, 14, 15, 16];
