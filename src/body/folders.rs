@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::error::BodyError;
@@ -12,12 +12,15 @@ use super::model::BodyModel;
 use crate::formats::FormatError;
 
 /// Which of a folder's bodies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gender {
     #[default]
+    #[value(alias = "n")]
     Neutral,
+    #[value(alias = "m")]
     Male,
+    #[value(alias = "f")]
     Female,
 }
 
@@ -31,19 +34,6 @@ impl fmt::Display for Gender {
     }
 }
 
-impl FromStr for Gender {
-    type Err = BodyError;
-
-    fn from_str(text: &str) -> Result<Self, BodyError> {
-        match text.to_ascii_lowercase().as_str() {
-            "neutral" | "n" => Ok(Self::Neutral),
-            "male" | "m" => Ok(Self::Male),
-            "female" | "f" => Ok(Self::Female),
-            _ => Err(BodyError::Value(format!("no such body: {text:?}; there are neutral, male and female"))),
-        }
-    }
-}
-
 /// Where the systems keep bodies below a folder that is their repository, its folder of models, or their parent:
 /// HuManiFlow `model_files/smpl`, STRAPS `additional/smpl`, DaNet and SPIN `data/smpl`, 3DNBF (mmhuman3d)
 /// `data/body_models/smpl`, Pose-NDF (smplx) a folder a family, SMPL's own download `smpl/models`, AMASS' SMPL-H a
@@ -51,7 +41,6 @@ impl FromStr for Gender {
 const BASES: [&str; 8] =
     ["", "model_files", "additional", "data", "data/body_models", "body_models", "models", "smpl/models"];
 const FAMILIES: [&str; 3] = ["smpl", "smplh", "smplx"];
-const GENDERS: [Gender; 3] = [Gender::Neutral, Gender::Male, Gender::Female];
 
 /// A body found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,9 +98,9 @@ fn bodies_in(folder: &Path) -> Vec<Found> {
         let base = folder.join(base);
         for family in FAMILIES.map(|family| base.join(family)) {
             places.push(family.clone());
-            places.extend(GENDERS.iter().map(|gender| family.join(gender.to_string())));
+            places.extend(Gender::value_variants().iter().map(|gender| family.join(gender.to_string())));
         }
-        places.extend(GENDERS.iter().map(|gender| base.join(gender.to_string())));
+        places.extend(Gender::value_variants().iter().map(|gender| base.join(gender.to_string())));
         places.push(base);
     }
     let files = places.iter().flat_map(|place| files_in(place));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::body::folders::body_in;
 use crate::body::motion::{Clip, read_clips, write_motion};
@@ -25,8 +25,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE|DIR")]
     body: Option<PathBuf>,
 
-    /// Which of that folder's bodies: neutral, male or female; without it the one that the motion names
-    #[arg(long, requires = "body", value_name = "GENDER")]
+    /// Which of that folder's bodies; without it the one that the motion names
+    #[arg(long, requires = "body", value_enum, ignore_case = true)]
     gender: Option<Gender>,
 
     /// Only this frame, counted from 0
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// The body asked for; of a folder the one of the motion's gender, where it has that.
 fn body(arguments: &Arguments, clip: &Clip) -> anyhow::Result<Arc<BodyModel>> {
     let Some(path) = &arguments.body else { return Ok(BodyModel::default_body()?) };
-    let named: Option<Gender> = clip.motion.gender.parse().ok();
+    let named: Option<Gender> = Gender::from_str(&clip.motion.gender, true).ok();
     let there = |gender: &Gender| path.is_dir() && body_in(path, Some(*gender)).is_ok();
     let gender = arguments.gender.or(named.filter(there));
     Ok(Arc::new(BodyModel::load_from(path, gender)?))

@@ -27,12 +27,12 @@ pub struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Whose keypoints: movenet, which ships, or hrnet where its file is there
-    #[arg(long, default_value_t = Network::MoveNet, value_name = "NETWORK")]
+    /// Whose keypoints
+    #[arg(long, value_enum, ignore_case = true, default_value_t)]
     keypoints: Network,
 
-    /// Where HRNet runs: auto, cpu, wgpu or cuda
-    #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "DEVICE")]
+    /// Where HRNet runs
+    #[arg(long, value_enum, ignore_case = true, default_value_t)]
     device: DeviceChoice,
 
     /// People less sure than this are left out

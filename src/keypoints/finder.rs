@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::OnceLock;
 
 use burn::tensor::Device;
@@ -18,13 +17,14 @@ use crate::formats::picture::Picture;
 use crate::progress::Cancel;
 
 /// Whose keypoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Network {
-    /// Ships with the program.
+    /// Ships with the program
     #[default]
+    #[value(name = "movenet")]
     MoveNet,
-    /// The published systems' own; its file cannot ship.
+    /// The published systems' own; its file cannot ship
     Hrnet,
 }
 
@@ -34,18 +34,6 @@ impl fmt::Display for Network {
             Self::MoveNet => "movenet",
             Self::Hrnet => "hrnet",
         })
-    }
-}
-
-impl FromStr for Network {
-    type Err = KeypointError;
-
-    fn from_str(text: &str) -> Result<Self, KeypointError> {
-        match text.to_ascii_lowercase().as_str() {
-            "movenet" => Ok(Self::MoveNet),
-            "hrnet" => Ok(Self::Hrnet),
-            _ => Err(KeypointError::UnknownNetwork(text.to_owned())),
-        }
     }
 }
 

@@ -44,8 +44,6 @@ pub enum KeypointError {
         "the detector's weights are not usable: {what}; take the file that ships with the program: {path}"
     )]
     Weights { what: String, path: PathBuf },
-    #[error("no such keypoint network: {0:?}; use movenet or hrnet")]
-    UnknownNetwork(String),
     #[error("these are not the weights of {network} ({what}): {path}")]
     OtherWeights { network: &'static str, what: String, path: PathBuf },
     /// A picture, map or box of a size that cannot be worked on.

@@ -4,7 +4,6 @@
 //! the job is large enough to pay for moving data; everything else runs on the CPU.
 
 use std::fmt;
-use std::str::FromStr;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -12,30 +11,17 @@ use serde::{Deserialize, Serialize};
 use super::TensorError;
 
 /// What the user asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
+    /// Whichever is faster for the job at hand
     #[default]
     Auto,
     Cpu,
-    /// Vulkan, Metal or DX12.
+    /// Any GPU, over Vulkan, Metal or DX12
     Wgpu,
-    /// NVIDIA's own stack.
+    /// NVIDIA's own stack, in a build that has it
     Cuda,
-}
-
-impl FromStr for DeviceChoice {
-    type Err = TensorError;
-
-    fn from_str(text: &str) -> Result<Self, TensorError> {
-        match text.to_ascii_lowercase().as_str() {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "wgpu" => Ok(Self::Wgpu),
-            "cuda" => Ok(Self::Cuda),
-            _ => Err(TensorError::UnknownDevice(text.to_owned())),
-        }
-    }
 }
 
 impl fmt::Display for DeviceChoice {
@@ -218,15 +204,17 @@ mod gpu {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
     fn choices_are_read_as_they_are_written() {
         use DeviceChoice::*;
         for choice in [Auto, Cpu, Wgpu, Cuda] {
-            assert_eq!(choice.to_string().parse::<DeviceChoice>().unwrap(), choice);
+            assert_eq!(DeviceChoice::from_str(&choice.to_string(), false), Ok(choice));
         }
-        assert!("tpu".parse::<DeviceChoice>().is_err());
+        assert!(DeviceChoice::from_str("tpu", false).is_err());
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub struct TrainConfig {
     /// disturbed people then err like those
     #[arg(long, value_name = "FILE")]
     pub detections: Option<PathBuf>,
-    /// Where the network runs: auto, cpu, wgpu or cuda; auto times a few steps and takes the fastest
-    #[arg(long, default_value_t)]
+    /// Where the network runs; auto times a few steps and takes the fastest
+    #[arg(long, value_enum, ignore_case = true, default_value_t)]
     pub device: DeviceChoice,
     /// What the network reads
     #[arg(long, value_enum, default_value_t)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::body::Gender;
@@ -40,7 +40,7 @@ impl fmt::Display for KeypointsFrom {
 /// A network's name, or else a path.
 impl From<String> for KeypointsFrom {
     fn from(text: String) -> Self {
-        text.parse().map_or_else(|_| Self::File(text.into()), Self::Network)
+        Network::from_str(&text, true).map_or_else(|_| Self::File(text.into()), Self::Network)
     }
 }
 
@@ -86,8 +86,8 @@ pub struct PredictConfig {
     #[arg(long, value_name = "FILE|DIR")]
     pub body: Option<PathBuf>,
 
-    /// Which of that folder's bodies: neutral, male or female; without it the first there is
-    #[arg(long, requires = "body", value_name = "GENDER")]
+    /// Which of that folder's bodies; without it the first there is
+    #[arg(long, requires = "body", value_enum, ignore_case = true)]
     pub gender: Option<Gender>,
 
     /// Estimator weights: the default estimator's or HuManiFlow's (safetensors, or the authors' .tar); those that
@@ -104,8 +104,8 @@ pub struct PredictConfig {
     #[arg(long)]
     pub no_refine: bool,
 
-    /// Where networks run: auto, cpu, wgpu or cuda
-    #[arg(long, default_value_t = DeviceChoice::Auto, value_name = "DEVICE")]
+    /// Where networks run
+    #[arg(long, value_enum, ignore_case = true, default_value_t)]
     pub device: DeviceChoice,
 }
 
