@@ -14,6 +14,9 @@ use crate::formats::picture::Picture;
 /// What the samples keep below everything else: their heading and a row and a half.
 const GALLERY: f32 = 180.0;
 
+/// Room for the bar that floats over the right edge.
+const SCROLL_BAR: f32 = 8.0;
+
 /// What the panel remembers from frame to frame.
 #[derive(Default)]
 pub struct Inspector {
@@ -27,6 +30,7 @@ impl Inspector {
     pub fn ui(&mut self, ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
         let height = (ui.available_height() - GALLERY).max(GALLERY);
         egui::ScrollArea::vertical().id_salt("inspector").max_height(height).show(ui, |ui| {
+            ui.set_max_width(ui.available_width() - SCROLL_BAR);
             self.settings(ui, session, actions);
         });
         section(ui, "SAMPLES");

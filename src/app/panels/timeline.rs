@@ -29,9 +29,9 @@ pub fn panel(ui: &mut Ui, timeline: &Timeline, actions: &mut Vec<Action>) {
             actions.push(Action::GoToFrame(last));
         }
         let unit = if timeline.trajectory.frame_rate.is_some() { "frame" } else { "step" };
-        let mut text = format!("{}, {unit} {} of {last}", timeline.trajectory.source, timeline.frame);
+        let mut text = format!("{unit} {} of {last}", timeline.frame);
         if let Some(value) = timeline.trajectory.values.get(timeline.frame) {
-            text += &format!(": {value:.2} {}", timeline.trajectory.value_name);
+            text += &format!(": {} {value:.2}", timeline.trajectory.value_name);
         }
         // From the right, so that a narrow window shortens the text and keeps the button.
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -39,7 +39,8 @@ pub fn panel(ui: &mut Ui, timeline: &Timeline, actions: &mut Vec<Action>) {
                 actions.push(Action::CloseTimeline);
             }
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                ui.add(egui::Label::new(&text).truncate()).on_hover_text(&text);
+                ui.add(egui::Label::new(&text).truncate())
+                    .on_hover_text(format!("{}, {text}", timeline.trajectory.source));
             });
         });
     });

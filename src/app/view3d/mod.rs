@@ -278,7 +278,7 @@ fn take(
         on_stage.crowd = crowd;
     }
     if staged.changed_scene {
-        orbit.frame(staged.extent.0, staged.extent.1);
+        orbit.frame(&staged.extent);
     }
 }
 
@@ -331,7 +331,7 @@ fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, mut orb
             Action::Show(scene) => {
                 session.view.scene = *scene;
                 if *scene == Scene::SideBySide {
-                    orbit.pitch = orbit.pitch.max(0.22);
+                    orbit.pitch = orbit.pitch.max(0.45);
                 }
             }
             Action::Colour(colouring) => session.view.colouring = *colouring,

@@ -4,6 +4,7 @@ use bevy::camera::{PerspectiveProjection, Projection, SubCameraView};
 use bevy::prelude::*;
 use bevy_egui::egui;
 
+use super::stage::Extent;
 use crate::app::session::Side;
 
 /// Vertical field of view of the free part of the window, radians.
@@ -66,12 +67,12 @@ impl Orbit {
         };
     }
 
-    /// Frames a box of the given size that stands on the floor, from where one looks now.
-    pub fn frame(&mut self, width: f32, height: f32) {
-        self.target = Vec3::new(0.0, height * 0.5, 0.0);
+    /// Frames what stands on the floor, from where one looks now.
+    pub fn frame(&mut self, extent: &Extent) {
+        self.target = Vec3::new(0.0, extent.middle, 0.0);
         let known = self.free.width() > 1.0 && self.free.height() > 1.0;
         let aspect = if known { (self.free.width() / self.free.height()).clamp(0.3, 3.0) } else { 1.0 };
-        let tall = height.max(width / aspect).max(0.6);
+        let tall = extent.height.max(extent.width / aspect).max(0.6);
         self.distance = (tall * 0.62 / (FIELD_OF_VIEW / 2.0).tan()).clamp(1.5, 16.0);
     }
 

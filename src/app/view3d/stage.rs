@@ -16,6 +16,8 @@ use crate::tasks::{Latest, Wake};
 /// metres.
 const APART: (f32, f32) = (1.0, 2.2);
 const APART_STEP: f32 = 0.2;
+/// Distance of their rows, metres.
+const ROWS_APART: f32 = 2.0;
 /// What lies beyond the joints of two neighbours, metres.
 const FLESH: f32 = 0.25;
 
@@ -45,10 +47,18 @@ pub struct Staged {
     pub before: Option<Surface>,
     /// `None` where the samples are those of the answer before.
     pub crowd: Option<Arc<Crowd>>,
-    /// Width and height of what is shown, metres.
-    pub extent: (f32, f32),
+    pub extent: Extent,
     /// Whether another person, or another arrangement, is shown than before, so that the camera should look anew.
     pub changed_scene: bool,
+}
+
+/// What the camera should hold, metres.
+#[derive(Clone, Copy)]
+pub struct Extent {
+    pub width: f32,
+    pub height: f32,
+    /// Height of its middle above the floor.
+    pub middle: f32,
 }
 
 /// Points and normals of a body.
@@ -179,9 +189,14 @@ impl Poser {
         model.normals_into(&self.posed.vertices, &mut self.normals);
         let shown = request.estimate.as_ref().map_or(0, |estimate| estimate.samples.len()).min(SIDE_BY_SIDE);
         let extent = if request.side_by_side && shown > 0 {
-            (shown.div_ceil(rows(shown)) as f32 * apart + 0.5, size.1.max(1.6) + 0.35 * rows(shown) as f32)
+            let tall = size.1.max(1.6);
+            let rows = rows(shown, apart);
+            // Rows stagger and come nearer; from above, those behind are seen higher.
+            let width = (shown.div_ceil(rows) as f32 + 0.5) * apart * 1.1;
+            Extent { width, height: tall + 0.9 * (rows - 1) as f32, middle: tall / 2.0 }
         } else {
-            (size.0.max(1.2), size.1.max(0.8))
+            let height = size.1.max(0.8);
+            Extent { width: size.0.max(1.2), height, middle: height / 2.0 }
         };
         Ok(Staged {
             revision: request.revision,
@@ -213,13 +228,19 @@ fn relaxed_state(model: &BodyModel) -> BodyState {
     state
 }
 
+/// From where to where joints go, across.
+fn reach(joints: &Figure) -> (f32, f32) {
+    let across = joints.iter().map(|joint| joint.x);
+    (across.clone().fold(f32::INFINITY, f32::min), across.fold(f32::NEG_INFINITY, f32::max))
+}
+
 /// How far apart the samples that are shown side by side have to stand so that arms do not meet.
 fn distance_apart(model: &BodyModel, estimate: &Estimate) -> f32 {
-    let reach = estimate.samples.iter().take(SIDE_BY_SIDE).flat_map(|sample| {
-        let joints = model.posed_joints(sample);
-        joints.map(|joint| (joint.x - joints[0].x).abs())
+    let widths = estimate.samples.iter().take(SIDE_BY_SIDE).map(|sample| {
+        let (low, high) = reach(&model.posed_joints(sample));
+        high - low
     });
-    let widest = 2.0 * reach.fold(0.0, f32::max) + FLESH;
+    let widest = widths.fold(0.0, f32::max) + FLESH;
     ((widest / APART_STEP).ceil() * APART_STEP).clamp(APART.0, APART.1)
 }
 
@@ -239,7 +260,8 @@ fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side
             continue;
         }
         let place = if let Some(apart) = side_by_side {
-            Vec3::new(-joints[0].x, offset.y, -joints[0].z) + slot(index, bodies, apart)
+            let (low, high) = reach(&joints);
+            Vec3::new(-(low + high) / 2.0, offset.y, -joints[0].z) + slot(index, bodies, apart)
         } else {
             // How far away the whole body is, a photo does not tell; samples stand at the point estimate's depth.
             offset + Vec3::Z * (depth - joints[0].z)
@@ -266,19 +288,20 @@ fn padded(mut rotations: Vec<Mat3>, joints: usize) -> Vec<Mat3> {
     rotations
 }
 
-fn rows(bodies: usize) -> usize {
-    bodies.div_ceil(4)
+/// Four bodies a row, or three where they need much room.
+fn rows(bodies: usize, apart: f32) -> usize {
+    bodies.div_ceil(if apart > 1.3 { 3 } else { 4 })
 }
 
 /// Where a body of several stands: rows from front to back, the back one between the heads of the front one.
 fn slot(index: usize, bodies: usize, apart: f32) -> Vec3 {
-    let rows = rows(bodies);
+    let rows = rows(bodies, apart);
     let columns = bodies.div_ceil(rows);
     let (row, column) = (index / columns, index % columns);
     let in_row = if row + 1 == rows { bodies - row * columns } else { columns };
     let shift = if row % 2 == 1 { 0.5 } else { 0.0 };
     let x = (column as f32 - (in_row as f32 - 1.0) / 2.0 + shift) * apart;
-    Vec3::new(x, 0.0, 1.4 * ((rows as f32 - 1.0) / 2.0 - row as f32))
+    Vec3::new(x, 0.0, ROWS_APART * ((rows as f32 - 1.0) / 2.0 - row as f32))
 }
 
 #[cfg(test)]
