@@ -8,6 +8,7 @@ pub mod floor;
 pub mod materials;
 pub mod orbit;
 pub mod paint;
+pub mod rows;
 pub mod stage;
 
 use std::sync::Arc;

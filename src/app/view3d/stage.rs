@@ -6,20 +6,12 @@ use std::sync::Arc;
 use bevy::prelude::{Resource, Vec3};
 use glam::Mat3;
 
+use super::rows::{APART, distance_apart, reach, rows, slot};
 use crate::app::session::{Figure, SIDE_BY_SIDE};
 use crate::body::{BodyModel, BodyState, Posed};
 use crate::estimators::Estimate;
 use crate::progress::Slot;
 use crate::tasks::{Latest, Wake};
-
-/// Least and greatest distance of bodies standing side by side, in steps so that small changes leave them in place,
-/// metres.
-const APART: (f32, f32) = (1.0, 2.2);
-const APART_STEP: f32 = 0.2;
-/// Distance of their rows, metres.
-const ROWS_APART: f32 = 2.0;
-/// What lies beyond the joints of two neighbours, metres.
-const FLESH: f32 = 0.25;
 
 /// What is to be shown.
 #[derive(Clone)]
@@ -228,22 +220,6 @@ fn relaxed_state(model: &BodyModel) -> BodyState {
     state
 }
 
-/// From where to where joints go, across.
-fn reach(joints: &Figure) -> (f32, f32) {
-    let across = joints.iter().map(|joint| joint.x);
-    (across.clone().fold(f32::INFINITY, f32::min), across.fold(f32::NEG_INFINITY, f32::max))
-}
-
-/// How far apart the samples that are shown side by side have to stand so that arms do not meet.
-fn distance_apart(model: &BodyModel, estimate: &Estimate) -> f32 {
-    let widths = estimate.samples.iter().take(SIDE_BY_SIDE).map(|sample| {
-        let (low, high) = reach(&model.posed_joints(sample));
-        high - low
-    });
-    let widest = widths.fold(0.0, f32::max) + FLESH;
-    ((widest / APART_STEP).ceil() * APART_STEP).clamp(APART.0, APART.1)
-}
-
 /// Matrices and shapes of all samples; side by side at a distance, the first of them in rows, else all at the point
 /// estimate's place.
 fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side: Option<f32>) -> Crowd {
@@ -286,22 +262,6 @@ fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side
 fn padded(mut rotations: Vec<Mat3>, joints: usize) -> Vec<Mat3> {
     rotations.resize(joints, Mat3::IDENTITY);
     rotations
-}
-
-/// Four bodies a row, or three where they need much room.
-fn rows(bodies: usize, apart: f32) -> usize {
-    bodies.div_ceil(if apart > 1.3 { 3 } else { 4 })
-}
-
-/// Where a body of several stands: rows from front to back, the back one between the heads of the front one.
-fn slot(index: usize, bodies: usize, apart: f32) -> Vec3 {
-    let rows = rows(bodies, apart);
-    let columns = bodies.div_ceil(rows);
-    let (row, column) = (index / columns, index % columns);
-    let in_row = if row + 1 == rows { bodies - row * columns } else { columns };
-    let shift = if row % 2 == 1 { 0.5 } else { 0.0 };
-    let x = (column as f32 - (in_row as f32 - 1.0) / 2.0 + shift) * apart;
-    Vec3::new(x, 0.0, ROWS_APART * ((rows as f32 - 1.0) / 2.0 - row as f32))
 }
 
 #[cfg(test)]
@@ -363,17 +323,6 @@ mod tests {
                 let wanted = posed.vertices[vertex] + shift;
                 let got = skinned(&model, &crowd, body, vertex);
                 assert!((wanted - got).length() < 1e-4, "body {body}, point {vertex}: {got} for {wanted}");
-            }
-        }
-    }
-
-    #[test]
-    fn bodies_side_by_side_stand_apart_and_around_the_middle() {
-        for bodies in 1..=SIDE_BY_SIDE {
-            let slots: Vec<Vec3> = (0..bodies).map(|index| slot(index, bodies, APART.0)).collect();
-            for (index, one) in slots.iter().enumerate() {
-                assert!(one.x.abs() < 4.0);
-                assert!(slots[..index].iter().all(|other| one.distance(*other) > 0.9), "{slots:?}");
             }
         }
     }
