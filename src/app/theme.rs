@@ -62,7 +62,7 @@ pub fn apply(context: &Context) {
         style.spacing.item_spacing = Vec2::new(GAP, 6.0);
         style.spacing.button_padding = Vec2::new(9.0, 4.0);
         style.spacing.window_margin = Margin::same(MARGIN);
-        style.spacing.slider_width = 118.0;
+        style.spacing.slider_width = 106.0;
         style.spacing.interact_size.y = 22.0;
         style.animation_time = 0.08;
         style.interaction.selectable_labels = false;

@@ -332,7 +332,7 @@ fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, mut orb
             Action::Show(scene) => {
                 session.view.scene = *scene;
                 if *scene == Scene::SideBySide {
-                    orbit.pitch = orbit.pitch.max(0.45);
+                    (orbit.yaw, orbit.pitch) = (0.0, orbit.pitch.max(0.45));
                 }
             }
             Action::Colour(colouring) => session.view.colouring = *colouring,
