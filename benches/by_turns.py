@@ -13,7 +13,7 @@ def options(runs):
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours", help="path of our bench; without it only PyTorch is timed")
+    parser.add_argument("--ours", nargs="*", default=[], help="paths of our benches; without them only PyTorch is timed")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
@@ -30,10 +30,14 @@ def least_ms(call, runs):
     return min(times)
 
 
-def ours_ms(executable, bench):
-    output = subprocess.run([executable, "--bench", bench], capture_output=True, text=True, check=True).stdout
-    number, unit = re.search(rf"{bench}\s+([\d.]+) (ms|s)\b", output).groups()
-    return float(number) * (1e3 if unit == "s" else 1)
+def ours_ms(executables, bench):
+    line = bench.split("::")[-1]
+    for executable in executables:
+        output = subprocess.run([executable, "--bench", bench], capture_output=True, text=True, check=True).stdout
+        if found := re.search(rf"─ {line}\s+([\d.]+) (ms|s)\b", output):
+            number, unit = found.groups()
+            return float(number) * (1e3 if unit == "s" else 1)
+    raise SystemExit(f"{bench} is in none of: {' '.join(executables)}")
 
 
 def compare(name, call, bench, chosen):

@@ -1,7 +1,7 @@
 //! Time of the encoder's forward pass and of a training step.
 //!
-//! `cargo bench --bench encoder`; `benches/encoder_torch.py` times the same network in PyTorch. Both use two
-//! threads: run them by turns, a busy machine slows whichever runs at the time.
+//! `cargo bench --bench encoder`; `benches/encoder_torch.py` times the same network in PyTorch, and takes this
+//! program's path with `--ours` to time both by turns: a busy machine slows whichever runs at the time.
 
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::Bencher;

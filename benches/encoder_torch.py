@@ -1,13 +1,12 @@
-"""The published network's stages in PyTorch, for comparison with `cargo bench`: smallest and median time.
+"""The published network's stages in PyTorch, by turns with our benches of the same (`encoder` and `flow`).
 
-usage: encoder_torch.py [--runs 30] [--threads 2] [--training]
+usage: encoder_torch.py [--runs 30] [--threads 2] [--rounds 3] [--ours PATHS_OF_THE_BENCHES]
 Weights are random: their values do not change the time.
 """
 
-import argparse
 import math
-import time
 
+import by_turns
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -131,35 +130,16 @@ class Heads(nn.Module):
         return mode, self.chain(q.expand(samples, -1), 0.6 * torch.randn(samples, 23, 3))
 
 
-def measure(name, runs, work):
-    for _ in range(3):
-        work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - start))
-    times.sort()
-    print(f"{name}: min {times[0]:.2f} ms, median {times[len(times) // 2]:.2f} ms")
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--training", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    chosen = by_turns.options(runs=30)
     encoder, heads = resnet18().eval(), Heads().eval()
-    with torch.inference_mode():
-        x, features = torch.rand(1, 18, 256, 256), torch.rand(1, 512)
-        measure("encoder, 1 x 18 x 256 x 256", options.runs, lambda: encoder(x))
-        measure("heads, point estimate, 100 samples", options.runs, lambda: heads(features, 100))
-    if options.training:
-        encoder.train()
-        batch = torch.rand(8, 18, 256, 256)
-        measure("encoder, forward and backward of 8", 3, lambda: encoder(batch).sum().backward())
+    x, features = torch.rand(1, 18, 256, 256), torch.rand(1, 512)
+    for name, call, bench in [
+        ("encoder, 1 x 18 x 256 x 256", lambda: encoder(x), "resnet18_forward"),
+        ("heads, point estimate, 100 samples", lambda: heads(features, 100), "heads_point_estimate_and_samples::100"),
+    ]:
+        by_turns.least_ms(call, 3)
+        by_turns.compare(name, call, bench, chosen)
 
 
 if __name__ == "__main__":

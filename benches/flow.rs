@@ -1,7 +1,7 @@
 //! How fast the published flows sample, give densities and train, and how fast spreads are made.
 //!
-//! `cargo bench --bench flow`; `benches/encoder_torch.py` times "heads, point estimate, 100 samples" in PyTorch.
-//! Run them by turns with as many threads each: a busy machine slows whichever runs at the time.
+//! `cargo bench --bench flow`; `benches/encoder_torch.py` times "heads, point estimate, 100 samples" in PyTorch, and
+//! takes this program's path with `--ours` to time both by turns: a busy machine slows whichever runs at the time.
 
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::Bencher;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bevy::asset::AssetPlugin;
 use bevy::log::LogPlugin;
+use bevy::pbr::PbrPlugin;
 use bevy::prelude::*;
 use bevy::render::RenderPlugin;
 use bevy::render::pipelined_rendering::PipelinedRenderingPlugin;
@@ -51,6 +52,7 @@ pub fn run(options: WindowOptions) -> ExitCode {
             .set(RenderPlugin { synchronous_pipeline_compilation: true, ..default() })
             // A frame drawn beside the next update is shown a frame later; updates are short, frames may be long.
             .disable::<PipelinedRenderingPlugin>()
+            .set(PbrPlugin { add_default_deferred_lighting_plugin: false, ..default() })
             .set(AssetPlugin { file_path: String::new(), ..default() })
             .set(LogPlugin {
                 filter: "warn,wgpu_hal=error,wgpu_core=error,naga=error,winit=error,bevy_winit=error,\

@@ -174,7 +174,7 @@ mod tests {
             (&["SMPL_MALE.pkl", "SMPL_NEUTRAL.pkl"], "SMPL_NEUTRAL.pkl"),
             // STRAPS.
             (
-                &["additional/smpl/SMPL_NEUTRAL.pkl", "additional/smpl_mean_params.npz"],
+                &["additional/smpl/SMPL_NEUTRAL.pkl", "additional/neutral_smpl_mean_params_6dpose.npz"],
                 "additional/smpl/SMPL_NEUTRAL.pkl",
             ),
             // DaNet.

@@ -119,9 +119,42 @@ impl Display {
         self.xdotool(&["mousemove", &(x + 8).to_string(), &y.to_string()]);
     }
 
-    /// Moves the pointer in one step.
-    pub fn move_to(&self, [x, y]: [i32; 2]) {
-        self.xdotool(&["mousemove", &x.to_string(), &y.to_string()]);
+    /// Moves the pointer in one step; the time from its arrival to 400 other pixels within a part of the screen (left,
+    /// top, right, bottom).
+    pub fn time_to_pixels(&self, to: [i32; 2], part: [i32; 4]) -> Duration {
+        let (connection, root) = self.connect();
+        let before = grab(&connection, root, part);
+        let [x, y] = to.map(|at| at.to_string());
+        let mut hand = Command::new("xdotool")
+            .env("DISPLAY", &self.name)
+            .args(["mousemove", &x, &y])
+            .spawn()
+            .expect("xdotool starts");
+        let started = Instant::now();
+        let wait = |milliseconds| {
+            assert!(started.elapsed() < PATIENCE, "the stage does not follow the pointer");
+            std::thread::sleep(Duration::from_millis(milliseconds));
+        };
+        loop {
+            let at = connection.query_pointer(root).expect("sent").reply().expect("the pointer's place");
+            if [at.root_x, at.root_y].map(i32::from) == to {
+                break;
+            }
+            wait(1);
+        }
+        let arrived = Instant::now();
+        loop {
+            let now = grab(&connection, root, part);
+            let pixels = before.chunks_exact(4).zip(now.chunks_exact(4));
+            if pixels.filter(|(a, b)| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 12)).count() >= 400 {
+                break;
+            }
+            // Each picture of the screen costs what is measured here.
+            wait(5);
+        }
+        let taken = arrived.elapsed();
+        assert!(hand.wait().is_ok_and(|status| status.success()), "xdotool failed");
+        taken
     }
 
     pub fn release(&self) {
@@ -145,6 +178,21 @@ impl Display {
     }
 }
 
+/// A part of the screen (left, top, right, bottom): blue, green, red and a byte of no meaning for each pixel.
+fn grab(connection: &RustConnection, root: u32, [left, top, right, bottom]: [i32; 4]) -> Vec<u8> {
+    let size = [(right - left) as u16, (bottom - top) as u16];
+    let image = connection.get_image(
+        ImageFormat::Z_PIXMAP,
+        root,
+        left as i16,
+        top as i16,
+        size[0],
+        size[1],
+        u32::MAX,
+    );
+    image.expect("sent").reply().expect("a picture of the screen").data
+}
+
 /// What is on the screen.
 pub struct Shot {
     pub width: u32,
@@ -166,12 +214,8 @@ impl Shot {
     pub fn take(display: &Display) -> Self {
         let (connection, root) = display.connect();
         let [width, height] = SIZE;
-        let image = connection
-            .get_image(ImageFormat::Z_PIXMAP, root, 0, 0, width as u16, height as u16, u32::MAX)
-            .expect("sent")
-            .reply()
-            .expect("a picture of the screen");
-        let rgb = image.data.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
+        let pixels = grab(&connection, root, [0, 0, width as i32, height as i32]);
+        let rgb = pixels.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
         Self { width, height, rgb }
     }
 }

@@ -17,7 +17,7 @@ use crate::geometry::simplify::simplify;
 /// Triangles of a ghost; the second number where there are many ghosts.
 const GHOST_FACES: [usize; 2] = [2400, 900];
 /// More ghosts than this are many: together they blur what the coarser mesh leaves out.
-const FEW_GHOSTS: usize = 30;
+const FEW_GHOSTS: usize = 20;
 
 /// Handles of the crowd's assets, there once a body is loaded.
 #[derive(Resource)]

@@ -18,9 +18,11 @@ use bevy::asset::AssetEventSystems;
 use bevy::camera::visibility::{NoFrustumCulling, VisibilitySystems};
 use bevy::camera::{CameraUpdateSystems, CompositingSpace};
 use bevy::core_pipeline::tonemapping::{DebandDither, Tonemapping};
+use bevy::light::cluster::{ClusterConfig, GlobalClusterSettings};
 use bevy::prelude::*;
 use bevy::render::renderer::RenderAdapterInfo;
 use bevy::render::storage::ShaderBuffer;
+use bevy::render::view::NoIndirectDrawing;
 use bevy::transform::TransformSystems;
 
 use self::crowd::{CrowdAssets, Manner, Member};
@@ -75,7 +77,7 @@ fn stage_colour() -> Color {
 const POSING: Duration = Duration::from_millis(30);
 
 /// Samples that a software adapter draws while a keypoint is held.
-const DRAFT: usize = 40;
+const DRAFT: usize = 24;
 
 /// What was asked of the worker and what it gave last.
 #[derive(Resource, Default)]
@@ -123,14 +125,24 @@ fn antialiasing(adapter: &RenderAdapterInfo) -> Msaa {
     if software(adapter) { Msaa::Off } else { Msaa::Sample4 }
 }
 
-fn spawn_camera(mut commands: Commands, adapter: Res<RenderAdapterInfo>, mut session: ResMut<Session>) {
+fn spawn_camera(
+    mut commands: Commands,
+    adapter: Res<RenderAdapterInfo>,
+    mut session: ResMut<Session>,
+    mut lights: ResMut<GlobalClusterSettings>,
+) {
     session.device = adapter.name.clone();
+    // There are no lights to sort.
+    lights.gpu_clustering = None;
     commands.spawn((
         Camera3d::default(),
         Tonemapping::None,
         DebandDither::Disabled,
         CompositingSpace::Srgb,
         antialiasing(&adapter),
+        ClusterConfig::Single,
+        // For a handful of draws, working out on the GPU what to draw costs more than it saves.
+        NoIndirectDrawing,
         Transform::from_xyz(0.0, 1.0, 4.0),
     ));
 }
@@ -332,7 +344,7 @@ fn act(mut actions: MessageReader<Action>, mut session: ResMut<Session>, mut orb
             Action::Show(scene) => {
                 session.view.scene = *scene;
                 if *scene == Scene::SideBySide {
-                    (orbit.yaw, orbit.pitch) = (0.0, orbit.pitch.max(0.45));
+                    (orbit.yaw, orbit.pitch) = (0.0, orbit.pitch.max(rows::PITCH));
                 }
             }
             Action::Colour(colouring) => session.view.colouring = *colouring,

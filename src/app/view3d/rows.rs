@@ -12,6 +12,8 @@ pub const APART: (f32, f32) = (1.0, 2.2);
 const APART_STEP: f32 = 0.2;
 /// Distance of their rows, metres.
 const ROWS_APART: f32 = 2.0;
+/// From how high they are looked at first, radians.
+pub const PITCH: f32 = 0.45;
 /// What lies beyond the joints of two neighbours, metres.
 const FLESH: f32 = 0.25;
 
@@ -32,8 +34,16 @@ pub fn distance_apart(model: &BodyModel, estimate: &Estimate) -> f32 {
 }
 
 /// Four bodies a row, or three where they need much room.
-pub fn rows(bodies: usize, apart: f32) -> usize {
+fn rows(bodies: usize, apart: f32) -> usize {
     bodies.div_ceil(if apart > 1.3 { 3 } else { 4 })
+}
+
+/// Width and height that bodies of a height take up in the picture, metres: rows stagger and come nearer, and from
+/// above those behind are seen higher.
+pub fn space(bodies: usize, apart: f32, tall: f32) -> (f32, f32) {
+    let rows = rows(bodies, apart);
+    let width = (bodies.div_ceil(rows) as f32 + 0.5) * apart * 1.1;
+    (width, tall + ROWS_APART * PITCH.sin() * (rows - 1) as f32)
 }
 
 /// Where a body of several stands: rows from front to back, the back one between the heads of the front one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bevy::prelude::{Resource, Vec3};
 use glam::Mat3;
 
-use super::rows::{APART, distance_apart, reach, rows, slot};
+use super::rows;
 use crate::app::session::{Figure, SIDE_BY_SIDE};
 use crate::body::{BodyModel, BodyState, Posed};
 use crate::estimators::Estimate;
@@ -113,10 +113,17 @@ struct Poser {
 struct Anchored {
     estimate: Arc<Estimate>,
     side_by_side: bool,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
     /// Added to the camera's space to get the stage's.
     offset: Vec3,
-    /// Width and height of the point estimate.
-    size: (f32, f32),
+    /// Of the point estimate, metres.
+    width: f32,
+    height: f32,
+    /// Distance of samples side by side, metres.
     apart: f32,
 }
 
@@ -133,39 +140,26 @@ impl Poser {
         let mode = request.estimate.as_ref().map_or(&relaxed, |estimate| &estimate.mode);
         let body = request.body.as_ref().unwrap_or(mode);
 
-        let same = match (&self.anchored, &request.estimate) {
-            (Some(before), Some(now)) => {
-                Arc::ptr_eq(&before.estimate, now) && before.side_by_side == request.side_by_side
-            }
-            _ => false,
-        };
-        let mut crowd = None;
+        let side_by_side = request.side_by_side;
         let arranged = self.anchored.as_ref().map(|anchored| anchored.side_by_side);
-        let changed_scene = request.estimate.is_none() || arranged != Some(request.side_by_side);
-        let (offset, size, apart) = if same {
-            let placed = |anchored: &Anchored| (anchored.offset, anchored.size, anchored.apart);
-            self.anchored.as_ref().map_or((Vec3::ZERO, (0.6, 1.7), APART.0), placed)
-        } else {
-            model.pose_into(mode, true, &mut self.posed);
-            let (low, high) = crate::raster::view::extent(&self.posed.vertices);
-            let pelvis = self.posed.joints.first().copied().unwrap_or_default();
-            let offset = Vec3::new(-pelvis.x, -low.y, -pelvis.z);
-            let size = (2.0 * (high.x - pelvis.x).max(pelvis.x - low.x), high.y - low.y);
-            let shown = |estimate: &Estimate| distance_apart(&model, estimate);
-            let apart = request.estimate.as_deref().map_or(APART.0, shown);
-            let side_by_side = request.side_by_side.then_some(apart);
-            let made = request.estimate.as_ref();
-            let made = made.map(|estimate| make_crowd(&model, estimate, offset, side_by_side));
-            crowd = Some(Arc::new(made.unwrap_or_default()));
-            self.anchored = request.estimate.clone().map(|estimate| Anchored {
-                estimate,
-                side_by_side: request.side_by_side,
-                offset,
-                size,
-                apart,
-            });
-            (offset, size, apart)
+        let changed_scene = request.estimate.is_none() || arranged != Some(side_by_side);
+        let same = |anchored: &&Anchored| {
+            let estimate = request.estimate.as_ref();
+            anchored.side_by_side == side_by_side
+                && estimate.is_some_and(|estimate| Arc::ptr_eq(&anchored.estimate, estimate))
         };
+        let (place, crowd) = match self.anchored.as_ref().filter(same) {
+            Some(anchored) => (anchored.place, None),
+            None => {
+                let place = self.place(&model, mode, request.estimate.as_deref());
+                let made = request.estimate.as_ref();
+                let made = made.map(|estimate| make_crowd(&model, estimate, place, side_by_side));
+                let anchor = |estimate| Anchored { estimate, side_by_side, place };
+                self.anchored = request.estimate.clone().map(anchor);
+                (place, Some(Arc::new(made.unwrap_or_default())))
+            }
+        };
+        let offset = place.offset;
 
         let before = request.before.as_ref().map(|before| {
             model.pose_into(&before.mode, true, &mut self.posed);
@@ -180,15 +174,13 @@ impl Poser {
         model.pose_into(body, true, &mut self.posed);
         model.normals_into(&self.posed.vertices, &mut self.normals);
         let shown = request.estimate.as_ref().map_or(0, |estimate| estimate.samples.len()).min(SIDE_BY_SIDE);
-        let extent = if request.side_by_side && shown > 0 {
-            let tall = size.1.max(1.6);
-            let rows = rows(shown, apart);
-            // Rows stagger and come nearer; from above, those behind are seen higher.
-            let width = (shown.div_ceil(rows) as f32 + 0.5) * apart * 1.1;
-            Extent { width, height: tall + 0.9 * (rows - 1) as f32, middle: tall / 2.0 }
+        let extent = if side_by_side && shown > 0 {
+            let tall = place.height.max(1.6);
+            let (width, height) = rows::space(shown, place.apart, tall);
+            Extent { width, height, middle: tall / 2.0 }
         } else {
-            let height = size.1.max(0.8);
-            Extent { width: size.0.max(1.2), height, middle: height / 2.0 }
+            let height = place.height.max(0.8);
+            Extent { width: place.width.max(1.2), height, middle: height / 2.0 }
         };
         Ok(Staged {
             revision: request.revision,
@@ -201,6 +193,18 @@ impl Poser {
             extent,
             changed_scene,
         })
+    }
+
+    fn place(&mut self, model: &BodyModel, mode: &BodyState, estimate: Option<&Estimate>) -> Place {
+        model.pose_into(mode, true, &mut self.posed);
+        let (low, high) = crate::raster::view::extent(&self.posed.vertices);
+        let pelvis = self.posed.joints.first().copied().unwrap_or_default();
+        Place {
+            offset: Vec3::new(-pelvis.x, -low.y, -pelvis.z),
+            width: 2.0 * (high.x - pelvis.x).max(pelvis.x - low.x),
+            height: high.y - low.y,
+            apart: estimate.map_or(rows::APART.0, |estimate| rows::distance_apart(model, estimate)),
+        }
     }
 }
 
@@ -220,11 +224,10 @@ fn relaxed_state(model: &BodyModel) -> BodyState {
     state
 }
 
-/// Matrices and shapes of all samples; side by side at a distance, the first of them in rows, else all at the point
-/// estimate's place.
-fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side: Option<f32>) -> Crowd {
+/// Matrices and shapes of all samples; side by side the first of them in rows, else all at the point estimate's place.
+fn make_crowd(model: &BodyModel, estimate: &Estimate, place: Place, side_by_side: bool) -> Crowd {
     let count = estimate.samples.len();
-    let bodies = if side_by_side.is_some() { count.min(SIDE_BY_SIDE) } else { count };
+    let bodies = if side_by_side { count.min(SIDE_BY_SIDE) } else { count };
     let betas_each = model.num_betas();
     let depth = model.posed_joints(&estimate.mode)[0].z;
     let mut crowd = Crowd { bodies, ..Crowd::default() };
@@ -235,18 +238,19 @@ fn make_crowd(model: &BodyModel, estimate: &Estimate, offset: Vec3, side_by_side
         if index >= bodies {
             continue;
         }
-        let place = if let Some(apart) = side_by_side {
-            let (low, high) = reach(&joints);
-            Vec3::new(-(low + high) / 2.0, offset.y, -joints[0].z) + slot(index, bodies, apart)
+        let offset = if side_by_side {
+            let (low, high) = rows::reach(&joints);
+            Vec3::new(-(low + high) / 2.0, place.offset.y, -joints[0].z)
+                + rows::slot(index, bodies, place.apart)
         } else {
             // How far away the whole body is, a photo does not tell; samples stand at the point estimate's depth.
-            offset + Vec3::Z * (depth - joints[0].z)
+            place.offset + Vec3::Z * (depth - joints[0].z)
         };
         let rotations: Vec<Mat3> =
             std::iter::once(sample.global_orient).chain(sample.body_pose).take(model.num_joints()).collect();
         let rotations = padded(rotations, model.num_joints());
         for (rotation, shift) in model.skin_transforms(&sample.betas, &rotations) {
-            let shift = shift + sample.transl + place;
+            let shift = shift + sample.transl + offset;
             for row in 0..3 {
                 let r = rotation.row(row);
                 crowd.transforms.push([r.x, r.y, r.z, shift[row]]);
@@ -313,7 +317,8 @@ mod tests {
         let model = BodyModel::default_body().expect("the built-in body");
         let estimate = estimate(&model, 3);
         let offset = Vec3::new(0.5, 1.0, 4.0);
-        let crowd = make_crowd(&model, &estimate, offset, None);
+        let place = Place { offset, width: 1.0, height: 1.7, apart: 1.0 };
+        let crowd = make_crowd(&model, &estimate, place, false);
         assert_eq!((crowd.bodies, crowd.figures.len()), (3, 3));
         let depth = model.posed_joints(&estimate.mode)[0].z;
         for (body, sample) in estimate.samples.iter().enumerate() {
