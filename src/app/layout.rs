@@ -97,7 +97,7 @@ fn show(
         });
     Panel::right("inspector")
         .default_size(theme::INSPECTOR)
-        .size_range(240.0..=420.0)
+        .size_range(theme::INSPECTOR..=420.0)
         .resizable(true)
         .frame(panel(theme::MARGIN))
         .show(&mut ui, |ui| panels.inspector.ui(ui, session, &mut asked));

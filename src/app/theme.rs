@@ -37,7 +37,7 @@ pub const GHOST: Color32 = Color32::from_rgb(0x8F, 0xBE, 0xEA);
 pub const GAP: f32 = 8.0;
 pub const MARGIN: i8 = 12;
 pub const PHOTO_PANEL: f32 = 392.0;
-pub const INSPECTOR: f32 = 272.0;
+pub const INSPECTOR: f32 = 268.0;
 pub const DRAWER: f32 = 210.0;
 pub const TIMELINE: f32 = 112.0;
 pub const KEYPOINT_RADIUS: f32 = 5.0;
@@ -62,7 +62,7 @@ pub fn apply(context: &Context) {
         style.spacing.item_spacing = Vec2::new(GAP, 6.0);
         style.spacing.button_padding = Vec2::new(9.0, 4.0);
         style.spacing.window_margin = Margin::same(MARGIN);
-        style.spacing.slider_width = 106.0;
+        style.spacing.slider_width = 96.0;
         style.spacing.interact_size.y = 22.0;
         style.animation_time = 0.08;
         style.interaction.selectable_labels = false;

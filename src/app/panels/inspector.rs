@@ -29,7 +29,8 @@ pub struct Inspector {
 impl Inspector {
     pub fn ui(&mut self, ui: &mut Ui, session: &Session, actions: &mut Vec<Action>) {
         let height = (ui.available_height() - GALLERY).max(GALLERY);
-        egui::ScrollArea::vertical().id_salt("inspector").max_height(height).show(ui, |ui| {
+        let scroll = egui::ScrollArea::vertical().id_salt("inspector").max_height(height);
+        scroll.auto_shrink([false, true]).show(ui, |ui| {
             ui.set_max_width(ui.available_width() - SCROLL_BAR);
             self.settings(ui, session, actions);
         });

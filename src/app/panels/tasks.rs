@@ -162,7 +162,9 @@ fn curve(ui: &mut Ui, task: &TaskSnapshot, metric: &mut Option<String>) {
         });
         ui.label(weak(last));
     });
-    Plot::new(("curves", task.id)).height(ui.available_height()).allow_scroll(false).show(ui, |plot| {
+    let plot = Plot::new(("curves", task.id)).height(ui.available_height()).allow_scroll(false);
+    // From the first step on, and with room for four digits from the first frame on.
+    plot.include_x(0.0).y_axis_min_width(40.0).show(ui, |plot| {
         let points: PlotPoints = curve.points.iter().map(|(step, value)| [*step as f64, *value]).collect();
         plot.line(Line::new(words(name), points).color(theme::ACCENT).width(1.6));
     });
