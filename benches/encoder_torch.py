@@ -138,7 +138,6 @@ def main():
         ("encoder, 1 x 18 x 256 x 256", lambda: encoder(x), "resnet18_forward"),
         ("heads, point estimate, 100 samples", lambda: heads(features, 100), "heads_point_estimate_and_samples::100"),
     ]:
-        by_turns.least_ms(call, 3)
         by_turns.compare(name, call, bench, chosen)
 
 

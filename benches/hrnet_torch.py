@@ -98,7 +98,6 @@ def main():
     folded = torch.jit.freeze(torch.jit.trace(net, x))
     for net_of, name in [(net, "as published"), (folded, "traced and frozen")]:
         call = functools.partial(net_of, x)
-        by_turns.least_ms(call, 3)
         by_turns.compare(f"PyTorch, {name}", call, "w48_forward", chosen)
 
 

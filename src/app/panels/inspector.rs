@@ -17,6 +17,10 @@ const GALLERY: f32 = 180.0;
 /// Room for the bar that floats over the right edge.
 const SCROLL_BAR: f32 = 8.0;
 
+/// Longer side of what the network saw, pixels: about twice of what is shown, since a linear filter skips thin lines
+/// of anything larger.
+const EVIDENCE: usize = 144;
+
 /// What the panel remembers from frame to frame.
 #[derive(Default)]
 pub struct Inspector {
@@ -86,6 +90,9 @@ impl Inspector {
         };
         if !self.evidence.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, estimate)) {
             let load = |(name, picture): &(String, Picture)| {
+                let side = picture.width.max(picture.height).max(1);
+                let scaled = |length: usize| length * EVIDENCE / side;
+                let picture = picture.resized(scaled(picture.width), scaled(picture.height));
                 let image = ColorImage::from_rgb([picture.width, picture.height], &picture.rgb);
                 ui.ctx().load_texture(name, image, egui::TextureOptions::LINEAR)
             };
